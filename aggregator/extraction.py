@@ -1,0 +1,152 @@
+"""What one definition makes of many events at once.
+
+The rule is `domain.matching.outcome_of`; this is the same rule over columns, because calling it for every
+event and metric costs five times as much. A property test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Final
+
+from meterhouse.domain.billable_metric import Aggregation, Definition, Path
+from meterhouse.domain.disposition import Unusable
+from meterhouse.domain.event import IdHash, value_hash
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.matching import (
+    MAX_FRACTION,
+    MAX_INTEGER_DIGITS,
+    MISSING,
+    at_path,
+    dimension_of,
+    number_of,
+    text_of,
+)
+
+_INTEGER_LIMIT: Final = 10**MAX_INTEGER_DIGITS
+_QUANTUM: Final = Decimal(1).scaleb(-MAX_FRACTION)
+# Quantizing under it fails for exactly the numbers that Decimal(38, 18) cannot hold.
+_COLUMN: Final = Context(prec=MAX_INTEGER_DIGITS + MAX_FRACTION, traps=[Inexact, InvalidOperation])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """First-seen events of one namespace and type, as far as metrics look at them, column by column."""
+
+    offsets: list[int]
+    id_hashes: list[IdHash]
+    subjects: list[str]
+    external_subjects: list[str]
+    times: list[Instant]
+    received_ats: list[Instant]
+    data: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What one definition made of some Facts: the rows it counts, and those it could not use.
+
+    `values`, `dimensions` and `unique_hashes` belong to `rows`, one entry each. Rows in neither list happened
+    before the definition's `event_from`.
+    """
+
+    rows: Sequence[int]
+    values: list[Decimal | None]
+    dimensions: list[tuple[str, ...]]
+    unique_hashes: list[IdHash]
+    unusable: Sequence[int]
+
+
+def needs_data(definition: Definition) -> bool:
+    """Whether its outcome depends on the event's data at all."""
+    counts_events = definition.aggregation is Aggregation.COUNT
+    return bool(definition.dimensions) or (definition.value_path is not None and not counts_events)
+
+
+def extract(definition: Definition, facts: Facts, data: Sequence[object]) -> Counting:
+    """Apply `definition` to events of its namespace and type; `data` is their parsed data."""
+    rows: Sequence[int] = range(len(facts))
+    event_from = definition.event_from
+    if event_from is not None and min(facts.times, default=event_from) < event_from:
+        rows = [row for row, time in enumerate(facts.times) if time >= event_from]
+    if definition.aggregation is Aggregation.COUNT:
+        return _counting(definition, rows, data, unusable=())
+    if definition.aggregation is Aggregation.UNIQUE_COUNT:
+        return _unique(definition, facts, rows, data)
+    if definition.value_path is None:
+        return Counting((), [], [], [], rows)
+    found = [_number(value) for value in _column(_taken(data, rows), definition.value_path)]
+    numbers = [number for number in found if not isinstance(number, Unusable)]
+    unusable: Sequence[int] = ()
+    if len(numbers) < len(found):
+        unusable = [row for row, number in zip(rows, found, strict=True) if isinstance(number, Unusable)]
+        rows = [row for row, number in zip(rows, found, strict=True) if not isinstance(number, Unusable)]
+    return _counting(definition, rows, data, values=list(numbers), unusable=unusable)
+
+
+def _unique(definition: Definition, facts: Facts, rows: Sequence[int], data: Sequence[object]) -> Counting:
+    if definition.value_path is None:
+        hashes = [facts.id_hashes[row] or 1 for row in rows]
+        return _counting(definition, rows, data, unique_hashes=hashes, unusable=())
+    texts = [
+        value if type(value) is str else text_of(value)
+        for value in _column(_taken(data, rows), definition.value_path)
+    ]
+    unusable = [row for row, text in zip(rows, texts, strict=True) if text is None]
+    if unusable:
+        rows = [row for row, text in zip(rows, texts, strict=True) if text is not None]
+    # 0 means "no hash" in the tables.
+    known = {text: value_hash(text) or 1 for text in set(texts) if text is not None}
+    hashes = [known[text] for text in texts if text is not None]
+    return _counting(definition, rows, data, unique_hashes=hashes, unusable=unusable)
+
+
+def _counting(
+    definition: Definition,
+    rows: Sequence[int],
+    data: Sequence[object],
+    *,
+    values: list[Decimal | None] | None = None,
+    unique_hashes: list[IdHash] | None = None,
+    unusable: Sequence[int],
+) -> Counting:
+    kept = _taken(data, rows) if definition.dimensions else ()
+    columns = [
+        [value if type(value) is str else dimension_of(value) for value in _column(kept, path)]
+        for _, path in definition.dimensions
+    ]
+    return Counting(
+        rows,
+        values if values is not None else [None] * len(rows),
+        list(zip(*columns, strict=True)) if columns else [()] * len(rows),
+        unique_hashes if unique_hashes is not None else [0] * len(rows),
+        unusable,
+    )
+
+
+def _taken(data: Sequence[object], rows: Sequence[int]) -> Sequence[object]:
+    return data if len(rows) == len(data) else [data[row] for row in rows]
+
+
+def _column(data: Sequence[object], path: Path) -> list[object]:
+    if len(path) > 1:
+        return [at_path(one, path) for one in data]
+    [name] = path
+    return [one.get(name, MISSING) if type(one) is dict else MISSING for one in data]
+
+
+def _number(value: object) -> Decimal | Unusable:
+    if type(value) is int and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+        return Decimal(value)
+    if type(value) is Decimal and value and value.is_finite():
+        try:
+            _COLUMN.quantize(value, _QUANTUM)
+        except (Inexact, InvalidOperation):
+            return number_of(value)
+        return value
+    return number_of(value)

@@ -1,0 +1,97 @@
+"""Carrying out what the protocol decides, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from aggregator.protocol import (
+    Attempt,
+    ClaimAgain,
+    Insert,
+    InsertRules,
+    Landed,
+    Look,
+    Wait,
+    after_error,
+    after_insert,
+    after_look,
+    after_wait,
+    decide,
+    token_of,
+)
+from meterhouse.domain.block import Block, Table
+from meterhouse.domain.errors import StoreUnavailable
+from meterhouse.ports import BlockStore, Progress
+from meterhouse.telemetry.instruments import AggregatorInstruments
+
+Fault = Callable[[str], None]
+
+
+def _points(prefix: str) -> tuple[str, ...]:
+    around = [f"{prefix}{side}:{table}" for table in Table for side in ("before", "after")]
+    return (f"{prefix}planned", *around, f"{prefix}advanced")
+
+
+# Every name that a worker calls its `fault` hook with.
+FAULT_POINTS: Final = ("claimed", *_points(""), *_points("backfill:"))
+
+
+class LookTooOld(Exception):
+    """The worker was held up for so long that what it knows of the tables may no longer be true."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insertion:
+    """How blocks get into the store. `clock` is in seconds, monotonic, and counts sleep."""
+
+    store: BlockStore
+    log_id: str
+    rules: InsertRules
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    fault: Fault
+    instruments: AggregatorInstruments
+
+    async def bring_up(
+        self, blocks: Sequence[Block], planned: Progress, start: Attempt, *, prefix: str = ""
+    ) -> None:
+        """Return once every block is in its table, exactly once.
+
+        Raises StoreUnavailable when the store cannot even say whether a block landed, and LookTooOld;
+        after either, claim again and replay.
+        """
+        for block in blocks:
+            began = self.clock()
+            self.fault(f"{prefix}before:{block.table}")
+            await self._bring_up(block, token_of(self.log_id, planned, block), start)
+            self.fault(f"{prefix}after:{block.table}")
+            self.instruments.insert_seconds.labels(block.table).observe(self.clock() - began)
+
+    async def _bring_up(self, block: Block, token: str, attempt: Attempt) -> None:
+        while True:
+            match decide(attempt, self.clock(), self.rules):
+                case Look():
+                    asked_at = self.clock()
+                    landed = await self.store.landed(block)
+                    attempt = after_look(attempt, landed=landed, asked_at=asked_at)
+                case Insert(suffix):
+                    attempt = await self._insert(block, token + suffix, attempt)
+                case Wait(seconds):
+                    await self.sleep(seconds)
+                    attempt = after_wait(attempt)
+                case ClaimAgain():
+                    raise LookTooOld(f"{token}: the look is older than {self.rules.look_age:g} s")
+                case Landed():
+                    return
+                case other:
+                    assert_never(other)
+
+    async def _insert(self, block: Block, token: str, attempt: Attempt) -> Attempt:
+        try:
+            await self.store.insert(block, token)
+        except StoreUnavailable:
+            await self.sleep(0.2)  # an error that comes at once must not become a storm of them
+            return after_error(attempt)
+        return after_insert(attempt)

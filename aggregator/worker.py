@@ -1,0 +1,315 @@
+"""The aggregator's loop over one log partition: claim, replay, plan, insert, advance."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
+from aggregator.fold import fold
+from aggregator.insertion import Fault, Insertion, LookTooOld
+from aggregator.metering import DefinitionsByType, by_type, fold_stored
+from aggregator.protocol import REPLAYED, Attempt, InsertRules, first_try
+from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
+from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
+from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
+from meterhouse.domain.event import EventColumns
+from meterhouse.ports import (
+    Backfill,
+    BlockStore,
+    DeadLetters,
+    Definitions,
+    EventArchive,
+    LogReader,
+    LogRecord,
+    Progress,
+    ProgressLedger,
+)
+from meterhouse.telemetry.instruments import AggregatorInstruments
+
+R = TypeVar("R")
+_IDLE: Final = 0.1  # seconds between looks for new definitions and the stop signal while the log is quiet
+_LAST_WORDS: Final = 5.0  # seconds for counting what is still unread when told to stop
+
+_log = structlog.get_logger("aggregator")
+
+
+class Offload(Protocol):
+    """Where work that would hold up the event loop is done: `asyncio.to_thread` or the like."""
+
+    async def __call__(self, work: Callable[[], R], /) -> R: ...
+
+
+class Stop(Protocol):
+    """An `asyncio.Event`, or anything that waits like one."""
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self) -> object: ...
+
+
+def no_fault(point: str) -> None:
+    """The fault hook of every worker that is not being tested."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """Counts one partition of the log, each event exactly once.
+
+    `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it.
+    `fault` is called at every point of FAULT_POINTS.
+    """
+
+    partition: int
+    log_id: str
+    log_reader: LogReader
+    dead_letters: DeadLetters
+    ledger: ProgressLedger
+    definitions: Definitions
+    store: BlockStore
+    archive: EventArchive
+    clock: Callable[[], float]
+    policy: FlushPolicy = field(default_factory=FlushPolicy)
+    rules: InsertRules = field(default_factory=InsertRules)
+    fault: Fault = no_fault
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    offload: Offload = asyncio.to_thread
+    instruments: AggregatorInstruments = field(
+        default_factory=lambda: AggregatorInstruments(CollectorRegistry())
+    )
+    _insertion: Insertion = field(init=False)
+    _known: tuple[int, DefinitionsByType] | None = field(init=False, default=None)
+    _settled: int | None = field(init=False, default=None)
+    _quiet_at: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._insertion = Insertion(
+            store=self.store,
+            log_id=self.log_id,
+            rules=self.rules,
+            clock=self.clock,
+            sleep=self.sleep,
+            fault=self.fault,
+            instruments=self.instruments,
+        )
+
+    async def run(self, stop: Stop) -> None:
+        """Count until `stop` is set, then what is still unread, for at most a few seconds.
+
+        Whatever a retry may help is tried again for ever; raises LogBroken. Cancelling it is safe at any
+        moment: like a crash, it leaves a range pending that the next claim replays.
+        """
+        progress: Progress | None = None
+        failures = 0
+        while not stop.is_set():
+            try:
+                progress = await (self.claim() if progress is None else self.turn(progress))
+                failures = 0
+            except (Fenced, LookTooOld, Unavailable) as error:
+                progress = None
+                failures += 1
+                await self._pause(stop, failures, error)
+        if progress is not None:
+            await self._last_words(progress)
+
+    async def claim(self) -> Progress:
+        """Take the partition over and finish what the one before us began."""
+        progress = await self.ledger.claim(self.partition)
+        self.fault("claimed")
+        _log.info("claimed", partition=self.partition, epoch=progress.epoch, offset=progress.next_offset)
+        self._settled = None
+        self._quiet_at = self.clock()
+        await self._check(progress)
+        return progress if progress.pending_last is None else await self._replay(progress)
+
+    async def turn(self, progress: Progress) -> Progress:
+        """Count a live batch if one is due and a backfill chunk if any is left; else wait for either."""
+        unread = await self._unread(progress)
+        if unread == 0:
+            self._quiet_at = self.clock()
+        pause = seconds_until_flush(self.policy, unread=unread, waited=self.clock() - self._quiet_at)
+        if pause == 0:
+            progress = await self.count(progress)
+        if await self.backfill(progress) or pause == 0:
+            return progress
+        if pause is not None:
+            await self.sleep(pause)
+        elif await self.log_reader.wait(self.partition, progress.next_offset, _IDLE):
+            self._quiet_at = self.clock()
+        return progress
+
+    async def count(self, progress: Progress) -> Progress:
+        """Plan, insert and advance over one live batch."""
+        quiet_at = self.clock()
+        records = await self.log_reader.read(self.partition, progress.next_offset, self.policy.max_events)
+        if not records:
+            return progress
+        self._quiet_at = quiet_at
+        events = await self._decode(records)
+        planned_at = self.clock()
+        planned = await self.ledger.plan(progress, records[-1].offset)
+        self.fault("planned")
+        return await self._insert(planned, records, events, first_try(planned_at))
+
+    async def backfill(self, progress: Progress) -> bool:
+        """Count one chunk of stored events for one metric version; False when nothing is left to do."""
+        newest = await self.definitions.newest()
+        if newest == self._settled:
+            return False
+        unfinished = await self.ledger.backfills(progress)
+        if not unfinished:
+            self._settled = newest
+            return False
+        await self._backfill(unfinished[0])
+        return True
+
+    async def _replay(self, planned: Progress) -> Progress:
+        assert planned.pending_last is not None
+        records: list[LogRecord] = []
+        start = planned.next_offset
+        while start <= planned.pending_last:
+            some = await self.log_reader.read(self.partition, start, planned.pending_last + 1 - start)
+            if not some:
+                raise _broken(planned, f"ends before offset {start}, which is being counted")
+            records += some
+            start = some[-1].offset + 1
+        _log.info("replaying", partition=self.partition, first=planned.next_offset, last=planned.pending_last)
+        return await self._insert(planned, records, await self._decode(records), REPLAYED)
+
+    async def _insert(
+        self, planned: Progress, records: Sequence[LogRecord], events: EventColumns, start: Attempt
+    ) -> Progress:
+        assert planned.pending_last is not None
+        seen = await self.store.find(events.id_hashes) if events.id_hashes else {}
+        definitions = await self._definitions_of(planned)
+        last = planned.pending_last
+        work = partial(fold, events, definitions, seen, last=last, records=records, parse=parse_data)
+        blocks = await self.offload(work)
+        await self._insertion.bring_up(blocks, planned, start)
+        advanced = await self.ledger.advance(planned)
+        self.fault("advanced")
+        self._measure(records, blocks)
+        return advanced
+
+    async def _backfill(self, unfinished: Backfill) -> None:
+        progress, definition = unfinished.progress, unfinished.definition
+        assert progress.until is not None
+        start = REPLAYED
+        if progress.pending_last is None:
+            limit = self.policy.backfill_events
+            rows = await self.archive.stored(self.partition, progress.next_offset, progress.until, limit)
+            planned_at = self.clock()
+            last = rows[-1].offset if len(rows) == limit else progress.until - 1
+            progress = await self.ledger.plan(progress, last)
+            self.fault("backfill:planned")
+            start = first_try(planned_at)
+        else:
+            until = progress.pending_last + 1
+            rows = await self.archive.stored(
+                self.partition, progress.next_offset, until, until - progress.next_offset
+            )
+        assert progress.pending_last is not None
+        work = partial(
+            fold_stored,
+            rows,
+            definition,
+            partition=self.partition,
+            stream=progress.stream,
+            last=progress.pending_last,
+            parse=parse_data,
+        )
+        blocks = await self.offload(work)
+        await self._insertion.bring_up(blocks, progress, start, prefix="backfill:")
+        await self.ledger.advance(progress)
+        self.fault("backfill:advanced")
+
+    async def _decode(self, records: Sequence[LogRecord]) -> EventColumns:
+        events, unreadable = await self.offload(partial(decode_columns, self.partition, records))
+        for record, reason in unreadable:
+            await self.dead_letters.put(self.partition, record, reason)
+            self.instruments.dead_letters.inc()
+            _log.warning("dead letter", partition=self.partition, offset=record.offset, reason=reason)
+        return events
+
+    async def _definitions_of(self, planned: Progress) -> DefinitionsByType:
+        version = planned.catalog_version
+        assert version is not None
+        if self._known is None or self._known[0] != version:
+            self._known = (version, by_type(await self.definitions.at(version)))
+        return self._known[1]
+
+    async def _unread(self, progress: Progress) -> int:
+        bounds = await self.log_reader.bounds(self.partition)
+        if bounds.end < progress.next_offset:
+            raise _broken(progress, f"ends at {bounds.end}: it was truncated or made anew")
+        if bounds.first > progress.next_offset:
+            raise _broken(
+                progress, f"begins at {bounds.first}: records were deleted before they were counted"
+            )
+        unread = bounds.end - progress.next_offset
+        self.instruments.unread.labels(str(self.partition)).set(unread)
+        return unread
+
+    async def _check(self, progress: Progress) -> None:
+        """The log must reach to where we are, and the store must hold the record before it."""
+        await self._unread(progress)
+        before = progress.next_offset - 1
+        if before < 0 or await self.store.holds(self.partition, before):
+            return
+        if not await self.dead_letters.holds(self.partition, before):
+            raise _broken(progress, f"was counted to here, but ClickHouse does not hold offset {before}")
+
+    async def _pause(self, stop: Stop, failures: int, error: Exception) -> None:
+        seconds = backoff(failures, random.random())  # noqa: S311 # jitter, not a secret
+        reason = type(error).__name__
+        self.instruments.failures.labels(reason).inc()
+        _log.warning(
+            "claiming again",
+            partition=self.partition,
+            reason=reason,
+            error=str(error),
+            failures=failures,
+            seconds=round(seconds, 3),
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stop.wait()
+
+    async def _last_words(self, progress: Progress) -> None:
+        """Leave as little as possible uncounted; a restart would count the rest."""
+        deadline = self.clock() + _LAST_WORDS
+        try:
+            while self.clock() < deadline and await self._unread(progress):
+                progress = await self.count(progress)
+        except (Fenced, LookTooOld, Unavailable) as error:
+            _log.warning("stopped early", partition=self.partition, error=str(error))
+        _log.info("stopped", partition=self.partition, offset=progress.next_offset)
+
+    def _measure(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> None:
+        self.instruments.batch_events.observe(len(records))
+        for block in blocks:
+            if isinstance(block.rows, RepeatColumns):
+                self.instruments.repeats.inc(len(block.rows))
+            if isinstance(block.rows, FirstSeenColumns):
+                found = block.rows.dispositions
+                for disposition, number in _numbers(found).items():
+                    self.instruments.events.labels(disposition).inc(number)
+
+
+def _numbers(dispositions: Sequence[str]) -> Mapping[str, int]:
+    return {one: dispositions.count(one) for one in sorted(set(dispositions))}
+
+
+def _broken(progress: Progress, what: str) -> LogBroken:
+    return LogBroken(
+        f"partition {progress.partition} is counted to offset {progress.next_offset}, but the log or store "
+        f"contradicts it: it {what}. Nothing was skipped. `meterhouse check` shows what is missing."
+    )

@@ -1,0 +1,5 @@
+"""`python -m meterhouse`."""
+
+from meterhouse.cli import main
+
+main()

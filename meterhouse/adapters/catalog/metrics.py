@@ -1,0 +1,211 @@
+"""Billable metrics of merchants, and the versions that changes to their definitions make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.models import MetricRow, VersionRow
+from meterhouse.adapters.catalog.products import product_row
+from meterhouse.adapters.catalog.versions import (
+    begin_catalog_version,
+    definition_of,
+    metric_version,
+    retire,
+)
+from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
+from meterhouse.domain.errors import Conflict, NotFound
+from meterhouse.ports import Page, Serving
+
+_DEFINING: Final = ("event_type", "value_property", "group_by", "event_from")
+_DESCRIBING: Final = ("item_id", "name", "description", "unit", "updated_at")
+
+
+class CatalogMetrics:
+    """Implements MetricCatalog and MetricDirectory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, metric: BillableMetric) -> BillableMetric:
+        """Raises NotFound for a product that is not the merchant's, Conflict for an id that is taken."""
+        return await self._database.write(partial(_create, metric))
+
+    async def get(self, merchant_id: str, id: str) -> Serving:
+        return await self._database.read(partial(_get, merchant_id, id))
+
+    async def page(
+        self, merchant_id: str, product_id: str | None, item_id: str | None, limit: int, offset: int
+    ) -> Page[BillableMetric]:
+        return await self._database.read(
+            partial(
+                _page,
+                merchant_id=merchant_id,
+                product_id=product_id,
+                item_id=item_id,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> BillableMetric:
+        return await self._database.write(partial(_update, merchant_id, id, changes))
+
+    async def serving(self, merchant_id: str) -> Sequence[Serving]:
+        return await self._database.read(partial(_serving, merchant_id))
+
+
+def _create(metric: BillableMetric, session: Session) -> BillableMetric:
+    product_row(session, metric.merchant_id, metric.product_id)
+    if session.get(MetricRow, metric.id) is not None:
+        raise Conflict(f"the id {metric.id} is taken")
+    row = MetricRow(
+        id=metric.id,
+        merchant_id=metric.merchant_id,
+        product_id=metric.product_id,
+        item_id=metric.item_id,
+        name=metric.name,
+        description=metric.description,
+        unit=metric.unit,
+        aggregation=metric.aggregation.value,
+        version=1,
+        created_at=metric.created_at,
+        updated_at=metric.updated_at,
+    )
+    version = VersionRow(
+        billable_metric_id=metric.id,
+        version=1,
+        event_type=metric.event_type,
+        value_property=metric.value_property,
+        group_by=metric.group_by,
+        event_from=metric.event_from,
+        state=VersionState.BUILDING.value,
+        appeared_in=begin_catalog_version(session),
+    )
+    session.add(row)
+    session.flush()
+    session.add(version)
+    return _metric(row, version)
+
+
+def _get(merchant_id: str, id: str, session: Session) -> Serving:
+    metric, newest = _newest(session, merchant_id, id)
+    active = session.scalars(
+        select(VersionRow).where(
+            VersionRow.billable_metric_id == id, VersionRow.state == VersionState.ACTIVE.value
+        )
+    ).one_or_none()
+    return _serve(metric, [newest] if active is None else [active, newest])
+
+
+def _page(
+    session: Session,
+    *,
+    merchant_id: str,
+    product_id: str | None,
+    item_id: str | None,
+    limit: int,
+    offset: int,
+) -> Page[BillableMetric]:
+    wanted = MetricRow.merchant_id == merchant_id
+    if product_id is not None:
+        wanted &= MetricRow.product_id == product_id
+    if item_id is not None:
+        wanted &= MetricRow.item_id == item_id
+    total = session.scalars(select(func.count()).select_from(MetricRow).where(wanted)).one()
+    newest = (VersionRow.billable_metric_id == MetricRow.id) & (VersionRow.version == MetricRow.version)
+    rows = session.execute(
+        select(MetricRow, VersionRow)
+        .join(VersionRow, newest)
+        .where(wanted)
+        .order_by(MetricRow.created_at, MetricRow.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return Page(tuple([_metric(metric, version) for metric, version in rows]), total)
+
+
+def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: Session) -> BillableMetric:
+    unknown = changes.keys() - {*_DEFINING, *_DESCRIBING}
+    if unknown:
+        raise ValueError(f"cannot change {sorted(unknown)}")
+    metric, newest = _newest(session, merchant_id, id, for_update=True)
+    for field in changes.keys() & set(_DESCRIBING):
+        setattr(metric, field, changes[field])
+    defining = {field: getattr(newest, field) for field in _DEFINING}
+    defining |= {field: changes[field] for field in _DEFINING if field in changes}
+    changed = VersionRow(
+        billable_metric_id=id,
+        version=metric.version + 1,
+        state=VersionState.BUILDING.value,
+        **defining,
+    )
+    if replace(definition_of(metric, changed), version=newest.version) == definition_of(metric, newest):
+        newest.group_by = changed.group_by  # {} and null define the same, but are shown as they were sent
+        return _metric(metric, newest)
+    changed.appeared_in = begin_catalog_version(session)
+    metric.version = changed.version
+    retire(session, id, VersionState.BUILDING, catalog_version=changed.appeared_in)
+    session.add(changed)
+    return _metric(metric, changed)
+
+
+def _serving(merchant_id: str, session: Session) -> Sequence[Serving]:
+    shown = or_(VersionRow.version == MetricRow.version, VersionRow.state == VersionState.ACTIVE.value)
+    rows = session.execute(
+        select(MetricRow, VersionRow)
+        .join(VersionRow, (VersionRow.billable_metric_id == MetricRow.id) & shown)
+        .where(MetricRow.merchant_id == merchant_id)
+        .order_by(MetricRow.created_at, MetricRow.id, VersionRow.version)
+    )
+    versions: dict[MetricRow, list[VersionRow]] = {}
+    for metric, version in rows:
+        versions.setdefault(metric, []).append(version)
+    return [_serve(metric, found) for metric, found in versions.items()]
+
+
+def _newest(
+    session: Session, merchant_id: str, id: str, *, for_update: bool = False
+) -> tuple[MetricRow, VersionRow]:
+    metric = session.get(MetricRow, id, with_for_update=for_update)
+    if metric is None or metric.merchant_id != merchant_id:
+        raise NotFound(f"there is no billable metric {id}")
+    version = session.get(VersionRow, (id, metric.version))
+    assert version is not None
+    return metric, version
+
+
+def _serve(metric: MetricRow, versions: Sequence[VersionRow]) -> Serving:
+    """Of the active version, if there is one, and the newest, in this order."""
+    shown, newest = versions[0], versions[-1]
+    return Serving(
+        metric=_metric(metric, newest),
+        shown=metric_version(metric, shown),
+        newest=metric_version(metric, newest),
+    )
+
+
+def _metric(row: MetricRow, version: VersionRow) -> BillableMetric:
+    return BillableMetric(
+        id=row.id,
+        merchant_id=row.merchant_id,
+        product_id=row.product_id,
+        item_id=row.item_id,
+        name=row.name,
+        description=row.description,
+        unit=row.unit,
+        aggregation=Aggregation(row.aggregation),
+        event_type=version.event_type,
+        value_property=version.value_property,
+        group_by=version.group_by,
+        event_from=version.event_from,
+        version=version.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

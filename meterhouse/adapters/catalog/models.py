@@ -1,0 +1,135 @@
+"""The catalog's tables, for any database. Instants are whole microseconds since the epoch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from meterhouse.domain.instant import Instant
+
+# Names of constraints are said, not left to the database, so that a migration can change them anywhere.
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map: ClassVar = {int: BigInteger, str: String, dict[str, str]: JSON(none_as_null=True)}
+
+
+class MerchantRow(Base):
+    __tablename__ = "merchants"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[Instant]
+
+
+class ApiKeyRow(Base):
+    """`hash` is SHA-256 of the key, in hex. `changed_in` is the keys version of its last change."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), index=True)
+    name: Mapped[str]
+    hash: Mapped[str] = mapped_column(unique=True)
+    prefix: Mapped[str]
+    created_at: Mapped[Instant]
+    revoked_at: Mapped[Instant | None]
+    changed_in: Mapped[int] = mapped_column(index=True)
+
+
+class ProductRow(Base):
+    __tablename__ = "products"
+    __table_args__ = (Index(None, "merchant_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    name: Mapped[str]
+    description: Mapped[str]
+    details: Mapped[dict[str, str]]  # `metadata`, a word that SQLAlchemy keeps for itself
+    created_at: Mapped[Instant]
+    updated_at: Mapped[Instant]
+
+
+class MetricRow(Base):
+    """What a billable metric is whatever its version; `version` is the newest."""
+
+    __tablename__ = "billable_metrics"
+    __table_args__ = (Index(None, "merchant_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), index=True)
+    item_id: Mapped[str | None]
+    name: Mapped[str]
+    description: Mapped[str]
+    unit: Mapped[str]
+    aggregation: Mapped[str]
+    version: Mapped[int]
+    created_at: Mapped[Instant]
+    updated_at: Mapped[Instant]
+
+
+class VersionRow(Base):
+    """One version of a billable metric, part of every catalog version in [appeared_in, retired_in)."""
+
+    __tablename__ = "billable_metric_versions"
+
+    billable_metric_id: Mapped[str] = mapped_column(ForeignKey("billable_metrics.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    event_type: Mapped[str | None]
+    value_property: Mapped[str | None]
+    group_by: Mapped[dict[str, str] | None]
+    event_from: Mapped[Instant | None]
+    state: Mapped[str]
+    appeared_in: Mapped[int] = mapped_column(index=True)
+    retired_in: Mapped[int | None] = mapped_column(index=True)
+
+
+class StateRow(Base):
+    """The one row of counters. Whoever changes what they count takes its lock first, so that numbers
+    become visible in their order.
+    """
+
+    __tablename__ = "catalog_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    catalog_version: Mapped[int]
+    keys_version: Mapped[int]
+
+
+class LogProgressRow(Base):
+    """How far one partition is counted. Every metric version of `catalog_version` has a backfill row."""
+
+    __tablename__ = "log_progress"
+
+    log_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]
+    next_offset: Mapped[int]
+    pending_last: Mapped[int | None]
+    catalog_version: Mapped[int | None]
+
+
+class BackfillRow(Base):
+    """What of one partition was accepted before it met one metric version: offsets below `until_offset`."""
+
+    __tablename__ = "backfill_progress"
+    __table_args__ = (Index(None, "log_id", "partition", "done"),)
+
+    billable_metric_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    log_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    until_offset: Mapped[int]
+    next_offset: Mapped[int]
+    pending_last: Mapped[int | None]
+    catalog_version: Mapped[int | None]
+    done: Mapped[bool]

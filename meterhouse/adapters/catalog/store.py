@@ -1,0 +1,80 @@
+"""The catalog: merchants, keys, products, billable metrics, and how far every log is counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.definitions import CatalogDefinitions
+from meterhouse.adapters.catalog.keys import CatalogKeys, KeyInfo
+from meterhouse.adapters.catalog.ledger import CatalogLedger, CatalogWatermark
+from meterhouse.adapters.catalog.merchants import ensure_merchant
+from meterhouse.adapters.catalog.metrics import CatalogMetrics
+from meterhouse.adapters.catalog.products import CatalogProducts
+from meterhouse.adapters.catalog.schema import bring_up_to_date
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.domain.billable_metric import Definition, Product
+from meterhouse.ports import Clock
+
+_SYSTEM_CLOCK: Final = SystemClock()
+
+
+class Catalog:
+    """One database, by concept. The catalog itself implements Definitions.
+
+    Several processes may have it open at once. Every call raises CatalogUnavailable when the database fails.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._definitions = CatalogDefinitions(database)
+        self.keys = CatalogKeys(database, clock)
+        self.products = CatalogProducts(database, clock)
+        self.metrics = CatalogMetrics(database)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, clock: Clock = _SYSTEM_CLOCK) -> AsyncIterator[Catalog]:
+        """The catalog at an SQLAlchemy URL, `sqlite:///path` or `postgresql+psycopg://…`, migrated."""
+        async with Database.open(url) as database:
+            await bring_up_to_date(database)
+            yield cls(database, clock)
+
+    def ledger(self, log_id: str, partitions: Sequence[int]) -> CatalogLedger:
+        """The progress of the log that has these partitions, all of them."""
+        return CatalogLedger(self._database, log_id, partitions)
+
+    def watermark(self, log_id: str) -> CatalogWatermark:
+        return CatalogWatermark(self._database, log_id)
+
+    async def at(self, catalog_version: int) -> Sequence[Definition]:
+        return await self._definitions.at(catalog_version)
+
+    async def newest(self) -> int:
+        return await self._definitions.newest()
+
+    async def ensure_merchant(self, merchant_id: str) -> None:
+        """Make the merchant unless it is there."""
+        now = self._clock.now()
+        await self._database.write(lambda session: ensure_merchant(session, merchant_id, now))
+
+    async def ensure_product(self, merchant_id: str, id: str) -> Product:
+        return await self.products.ensure(merchant_id, id)
+
+    async def create_key(self, merchant_id: str, name: str, key: str | None = None) -> tuple[KeyInfo, str]:
+        return await self.keys.create(merchant_id, name, key)
+
+    async def ensure_key(self, merchant_id: str, key: str) -> KeyInfo:
+        return await self.keys.ensure(merchant_id, key)
+
+    async def list_keys(self) -> Sequence[KeyInfo]:
+        return await self.keys.all()
+
+    async def revoke_key(self, id: str) -> KeyInfo:
+        return await self.keys.revoke(id)
+
+    async def forget_key(self, key: str) -> None:
+        await self.keys.forget(key)

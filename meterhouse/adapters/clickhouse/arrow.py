@@ -1,0 +1,171 @@
+"""Blocks as Arrow tables, with the columns of the ClickHouse table they are meant for.
+
+Everything is laid out column by column: a Python object for a cell costs more than all of ClickHouse's work
+on it. 128-bit hashes travel as 16 little-endian bytes, which is how ClickHouse reads a UInt128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Final, TypeVar
+
+import pyarrow as pa
+
+from meterhouse.domain.block import (
+    Block,
+    FirstSeenColumns,
+    IdentityColumns,
+    MeteredColumns,
+    MeteredGroup,
+    RepeatColumns,
+)
+from meterhouse.domain.event import IdHash
+from meterhouse.domain.instant import Instant, month_start
+
+T = TypeVar("T")
+
+_TIME: Final = pa.timestamp("us", "UTC")
+_DECIMAL: Final = pa.decimal128(38, 18)
+_HASH: Final = pa.binary(16)
+_DIMENSIONS: Final = pa.map_(pa.string(), pa.string())
+
+
+def arrow_table(block: Block) -> pa.Table:
+    """The block's rows, and its mark row where the table is kept by month.
+
+    Raises pyarrow.ArrowInvalid for a value that Decimal(38, 18) cannot hold exactly.
+    """
+    match block.rows:
+        case FirstSeenColumns() as rows:
+            return _events(rows)
+        case RepeatColumns() as rows:
+            return _repeats(rows)
+        case IdentityColumns() as rows:
+            return _identities(rows)
+        case MeteredColumns() as rows:
+            marked = MeteredColumns(rows.partition, (_mark(block), *rows.groups))
+            return pa.concat_tables([_metered(group, rows.partition) for group in marked.groups])
+
+
+def arrow_file(table: pa.Table) -> bytes:
+    """The table in Arrow's file format, as one record batch."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        for batch in table.combine_chunks().to_batches():
+            writer.write_batch(batch)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def hashes(id_hashes: Sequence[IdHash]) -> pa.Array:
+    """UInt128 numbers in the bytes ClickHouse keeps them in."""
+    if any(id_hashes):
+        raw = b"".join([number.to_bytes(16, "little") for number in id_hashes])
+    else:
+        raw = bytes(16 * len(id_hashes))
+    return pa.FixedSizeBinaryArray.from_buffers(_HASH, len(id_hashes), [None, pa.py_buffer(raw)])
+
+
+def _events(rows: FirstSeenColumns) -> pa.Table:
+    events = rows.events
+    return pa.table(
+        {
+            "log_partition": _same(events.partition, len(rows), pa.uint32()),
+            "log_offset": pa.array(events.offsets, pa.uint64()),
+            "id_hash": hashes(events.id_hashes),
+            "namespace": pa.array(events.namespaces, pa.string()),
+            "source": pa.array(events.sources, pa.string()),
+            "id": pa.array(events.ids, pa.string()),
+            "type": pa.array(events.types, pa.string()),
+            "subject": pa.array(events.subjects, pa.string()),
+            "external_subject": pa.array(events.external_subjects, pa.string()),
+            "external_id": pa.array(events.external_ids, pa.string()),
+            "time": _times(events.times),
+            "received_at": _times(events.received_ats),
+            "data": pa.array(events.data, pa.binary()),
+            "attributes": pa.array(events.attributes, pa.binary()),
+            "disposition": pa.array(rows.dispositions, pa.string()),
+        }
+    )
+
+
+def _repeats(rows: RepeatColumns) -> pa.Table:
+    return pa.table(
+        {
+            "id_hash": hashes(rows.id_hashes),
+            "log_partition": _same(rows.partition, len(rows), pa.uint32()),
+            "log_offset": pa.array(rows.offsets, pa.uint64()),
+            "first_partition": pa.array(rows.first_partitions, pa.uint32()),
+            "first_offset": pa.array(rows.first_offsets, pa.uint64()),
+            "received_at": _times(rows.received_ats),
+            "payload": pa.array(rows.payloads, pa.binary()),
+        }
+    )
+
+
+def _identities(rows: IdentityColumns) -> pa.Table:
+    return pa.table(
+        {
+            "id_hash": hashes(rows.id_hashes),
+            "log_partition": _same(rows.partition, len(rows), pa.uint32()),
+            "log_offset": pa.array(rows.offsets, pa.uint64()),
+            "payload_hash": pa.array(rows.payload_hashes, pa.uint64()),
+        }
+    )
+
+
+def _metered(group: MeteredGroup, partition: int) -> pa.Table:
+    size = len(group)
+    return pa.table(
+        {
+            "namespace": _same(group.namespace, size, pa.string()),
+            "billable_metric_id": _same(group.billable_metric_id, size, pa.string()),
+            "version": _same(group.version, size, pa.uint32()),
+            "subject": pa.array(group.subjects, pa.string()),
+            "external_subject": pa.array(group.external_subjects, pa.string()),
+            "time": _times(group.times),
+            "received_at": _times(group.received_ats),
+            "log_partition": _same(partition, size, pa.uint32()),
+            "log_offset": pa.array(group.offsets, pa.uint64()),
+            "dimensions": _dimensions(group.dimension_names, group.dimensions),
+            "value": _decimals(group.values),
+            "unique_hash": hashes(group.unique_hashes),
+        }
+    )
+
+
+def _mark(block: Block) -> MeteredGroup:
+    """The row that proves the block landed: nobody's metric, its stream, its last offset."""
+    start = month_start(block.month)
+    return MeteredGroup(
+        "", "", 0, (), [block.stream], [""], [start], [start], [block.mark], [()], [None], [0]
+    )
+
+
+def _same(value: str | int, size: int, kind: pa.DataType) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), size)
+
+
+def _times(instants: Iterable[Instant]) -> pa.Array:
+    return pa.array(instants, pa.int64()).cast(_TIME)
+
+
+def _decimals(values: Sequence[Decimal | None]) -> pa.Array:
+    """Through text: a Decimal with a fraction costs pyarrow 8 µs, its text 0.3 µs."""
+    texts = [None if value is None else str(value) for value in values]
+    return pa.array(texts, pa.string()).cast(_DECIMAL)
+
+
+def _dimensions(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> pa.Array:
+    """A map a row, each distinct one built once, for rows mostly share theirs."""
+    places = {dimensions: place for place, dimensions in enumerate(dict.fromkeys(rows))}
+    ends = range(0, len(names) * len(places) + 1, len(names)) if names else [0] * (len(places) + 1)
+    distinct = pa.MapArray.from_arrays(
+        pa.array(ends, pa.int32()),
+        pa.array(names * len(places), pa.string()),
+        pa.array(list(chain.from_iterable(places)), pa.string()),
+        type=_DIMENSIONS,
+    )
+    return distinct.take(pa.array([places[dimensions] for dimensions in rows], pa.int32()))

@@ -1,0 +1,184 @@
+"""Where the aggregator's blocks go: one INSERT and one part each, dropped when its token is known."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from meterhouse.adapters.clickhouse.arrow import arrow_file, arrow_table
+from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, insert_rollups
+from meterhouse.adapters.clickhouse.staging import staged
+from meterhouse.domain.block import (
+    Block,
+    FirstSeenColumns,
+    IdentityColumns,
+    MeteredColumns,
+    RepeatColumns,
+    Rows,
+    Seen,
+    Table,
+)
+from meterhouse.domain.event import IdHash
+from meterhouse.domain.instant import month_start
+
+# No INSERT runs longer, whoever waits for it; the exactly-once protocol builds on that.
+INSERT_TIME_LIMIT: Final = timedelta(seconds=60)
+
+_UNBOUNDED: Final = 1 << 40
+_INSERT_SETTINGS: Final[Mapping[str, int | str]] = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "max_execution_time": int(INSERT_TIME_LIMIT.total_seconds()),
+    # One block and one part, whatever its size: a part is what lands whole or not at all.
+    "max_insert_block_size": _UNBOUNDED,
+    "min_insert_block_size_rows": _UNBOUNDED,
+    "min_insert_block_size_bytes": _UNBOUNDED,
+    "max_insert_threads": 1,
+    "max_threads": 2,
+    # Merging equal keys before the part is written costs a third of the INSERT, and blocks have none.
+    "optimize_on_insert": 0,
+}
+
+_ROLLUPS: Final = {Table.ROLLUPS_MINUTE: "toStartOfMinute", Table.ROLLUPS_HOUR: "toStartOfHour"}
+
+_FIND: Final = """
+SELECT id_hash, log_partition, log_offset, payload_hash FROM event_ids
+WHERE id_hash IN (SELECT id_hash FROM {hashes})
+"""
+_MARKED: Final = """
+SELECT count() FROM {table}
+WHERE namespace = '' AND billable_metric_id = '' AND version = 0 AND subject = {{stream:String}}
+  AND {time} = fromUnixTimestamp64Micro({{start:Int64}}, 'UTC') AND log_offset >= {{mark:UInt64}}
+"""
+_PLACED: Final = """
+SELECT count() FROM {table} WHERE log_partition = {{partition:UInt32}} AND log_offset = {{offset:UInt64}}
+"""
+_IDENTIFIED: Final = """
+SELECT count() FROM event_ids
+WHERE id_hash = {id_hash:UInt128} AND log_partition = {partition:UInt32} AND log_offset = {offset:UInt64}
+"""
+_DROP: Final = """
+DELETE FROM {table} WHERE namespace = {{namespace:String}}
+  AND billable_metric_id = {{billable_metric_id:String}} AND version = {{version:UInt32}}
+"""
+
+
+# Months of one batch that are laid out once; late events rarely spread further.
+_KEPT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A block's rows as an Arrow file; `rows` is held so that its id stays its own."""
+
+    rows: Rows
+    columns: Sequence[str]
+    body: bytes
+
+
+class ClickHouseBlocks:
+    """A BlockStore over a pool whose database is migrated."""
+
+    def __init__(self, pool: ClickHousePool) -> None:
+        self._pool = pool
+        # metered_events and both rollups take the same rows, so they are laid out once for the three.
+        self._built: OrderedDict[int, _Built] = OrderedDict()
+
+    async def find(self, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
+        """See BlockStore. One query, whatever the number of hashes."""
+        return await self._pool.run(lambda client: _find(client, id_hashes)) if id_hashes else {}
+
+    async def insert(self, block: Block, token: str) -> None:
+        """See BlockStore. On the server it ends, one way or the other, within INSERT_TIME_LIMIT."""
+        await self._pool.run(lambda client: self._insert(client, block, token))
+
+    async def landed(self, block: Block) -> bool:
+        """See BlockStore."""
+        return await self._pool.run(lambda client: _landed(client, block))
+
+    async def holds(self, partition: int, offset: int) -> bool:
+        """See BlockStore."""
+
+        def look(client: Client) -> bool:
+            return _placed(client, Table.EVENTS, partition, offset) or _placed(
+                client, Table.EVENT_REPEATS, partition, offset
+            )
+
+        return await self._pool.run(look)
+
+    async def drop_version(self, namespace: str, billable_metric_id: str, version: int) -> None:
+        """Delete what a retired version counted. Doing it again changes nothing."""
+        parameters = {"namespace": namespace, "billable_metric_id": billable_metric_id, "version": version}
+
+        def drop(client: Client) -> None:
+            for table in (Table.METERED_EVENTS, *_ROLLUPS):
+                client.command(_DROP.format(table=table), parameters=parameters)
+
+        await self._pool.run(drop)
+
+    def _insert(self, client: Client, block: Block, token: str) -> None:
+        built = self._layout(block)
+        settings = {**_INSERT_SETTINGS, "insert_deduplication_token": token}
+        window = _ROLLUPS.get(block.table)
+        if window is None:
+            client.raw_insert(block.table, built.columns, built.body, settings=settings, fmt="Arrow")
+        else:
+            with staged(built.body, "Arrow", METERED_STRUCTURE) as source:
+                client.command(insert_rollups(block.table, window, source, settings))
+        if block.table is Table.ROLLUPS_HOUR:
+            self._built.pop(id(block.rows), None)
+
+    def _layout(self, block: Block) -> _Built:
+        kept = self._built.get(id(block.rows))
+        if kept is not None:
+            return kept
+        table = arrow_table(block)
+        built = _Built(block.rows, table.column_names, arrow_file(table))
+        if isinstance(block.rows, MeteredColumns):
+            self._built[id(block.rows)] = built
+            if len(self._built) > _KEPT:
+                self._built.popitem(last=False)
+        return built
+
+
+def _find(client: Client, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
+    body = b"".join([id_hash.to_bytes(16, "little") for id_hash in id_hashes])
+    with staged(body, "RowBinary", "id_hash UInt128") as source:
+        rows = client.query(_FIND.format(hashes=source)).result_rows
+    found: dict[IdHash, Seen] = {}
+    for id_hash, partition, offset, payload_hash in rows:
+        earlier = found.get(id_hash)
+        if earlier is None or (partition, offset) < (earlier.partition, earlier.offset):
+            found[id_hash] = Seen(partition, offset, payload_hash)
+    return found
+
+
+def _landed(client: Client, block: Block) -> bool:
+    match block.rows:
+        case FirstSeenColumns(events):
+            return _placed(client, block.table, events.partition, block.mark)
+        case RepeatColumns(partition):
+            return _placed(client, block.table, partition, block.mark)
+        case IdentityColumns(partition, id_hashes, offsets):
+            last = {"id_hash": id_hashes[-1], "partition": partition, "offset": offsets[-1]}
+            return _any(client, _IDENTIFIED, last)
+        case MeteredColumns():
+            time = "time" if block.table is Table.METERED_EVENTS else "window_start"
+            mark = {"stream": block.stream, "start": month_start(block.month), "mark": block.mark}
+            return _any(client, _MARKED.format(table=block.table, time=time), mark)
+
+
+def _placed(client: Client, table: Table, partition: int, offset: int) -> bool:
+    return _any(client, _PLACED.format(table=table), {"partition": partition, "offset": offset})
+
+
+def _any(client: Client, question: str, parameters: Mapping[str, object]) -> bool:
+    count: int
+    [[count]] = client.query(question, parameters=dict(parameters)).result_rows
+    return count > 0

@@ -1,0 +1,141 @@
+"""A bounded pool of ClickHouse clients, each with a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import clickhouse_connect
+from clickhouse_connect.driver.binding import quote_identifier
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+
+from meterhouse.domain.errors import Overloaded, StoreUnavailable
+
+R = TypeVar("R")
+
+_PATIENCE: Final = 30.0  # seconds that a call waits for a client before it is refused
+
+
+class EngineError(StoreUnavailable):
+    """ClickHouse answered with an error. `code` is its own (159 is a time limit), None if it gave none."""
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A client and the only thread that ever touches it."""
+
+    client: Client
+    thread: ThreadPoolExecutor
+
+
+class ClickHousePool:
+    """`size` clients of the ClickHouse at `dsn`: "chdb:///absolute/path" (embedded) or "http://…".
+
+    A client serialises its calls, and a chDB connection keeps bound parameters on itself, so each has its
+    own thread. Use it as an async context manager; entering creates `database` if need be.
+    """
+
+    def __init__(self, dsn: str, *, size: int = 4, database: str = "default", waiting: int = 1000) -> None:
+        self.database = database
+        self.embedded = dsn.startswith("chdb:")
+        self.dsn = dsn
+        self._size = size
+        self._waiting = waiting
+        self._queued = 0
+        self._slots: list[_Slot] = []
+        self._idle: deque[_Slot] = deque()
+        self._free = asyncio.Semaphore(0)
+
+    async def __aenter__(self) -> Self:
+        try:
+            for _ in range(self._size):
+                thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
+                try:
+                    client = await _in(thread, self._connect)
+                except BaseException:
+                    thread.shutdown(wait=False)
+                    raise
+                slot = _Slot(client, thread)
+                self._slots.append(slot)
+                self._give_back(slot)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def run(self, work: Callable[[Client], R]) -> R:
+        """Call `work` with a client, on that client's thread.
+
+        Raises EngineError (a StoreUnavailable) with the engine's message when ClickHouse refused or failed,
+        Overloaded when too many calls are waiting already. A cancelled call gives its client back only
+        once the statement has ended: ClickHouse is still working on it.
+        """
+        slot = await self._take()
+        future = slot.thread.submit(work, slot.client)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give_back, slot))
+        return await _translated(future)
+
+    def _connect(self) -> Client:
+        client = clickhouse_connect.get_client(dsn=self.dsn)
+        try:
+            client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(self.database)}")
+            client.database = self.database
+        except ClickHouseError:
+            client.close()
+            raise
+        return client
+
+    async def _take(self) -> _Slot:
+        if self._free.locked() and self._queued >= self._waiting:
+            raise Overloaded(f"{self._queued} questions are waiting for ClickHouse already")
+        self._queued += 1
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Overloaded(f"no ClickHouse client became free within {_PATIENCE:g} s") from None
+        finally:
+            self._queued -= 1
+        return self._idle.pop()
+
+    def _give_back(self, slot: _Slot) -> None:
+        self._idle.append(slot)
+        self._free.release()
+
+    async def _close(self) -> None:
+        while self._slots:
+            slot = self._slots.pop()
+            try:
+                await _in(slot.thread, slot.client.close)
+            finally:
+                slot.thread.shutdown(wait=False)
+
+
+async def _in(thread: ThreadPoolExecutor, work: Callable[[], R]) -> R:
+    return await _translated(thread.submit(work))
+
+
+async def _translated(future: Future[R]) -> R:
+    """The future's result, with the driver's exceptions as ours."""
+    try:
+        return await asyncio.wrap_future(future)
+    except Error as error:
+        raise EngineError(str(error), error.code) from error
+    except (ClickHouseError, OSError) as error:
+        raise StoreUnavailable(str(error)) from error

@@ -1,0 +1,101 @@
+-- One first-seen event as it came, and what became of it when it was first counted.
+CREATE TABLE IF NOT EXISTS events
+(
+    log_partition    UInt32,
+    log_offset       UInt64,
+    id_hash          UInt128,
+    namespace        LowCardinality(String),
+    source           LowCardinality(String),
+    id               String,
+    type             LowCardinality(String),
+    subject          String,
+    external_subject String,
+    external_id      String,
+    time             DateTime64(6, 'UTC'),
+    received_at      DateTime64(6, 'UTC'),
+    data             String,
+    attributes       String,
+    disposition      LowCardinality(String),
+    INDEX id_bloom id TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (log_partition, log_offset)
+SETTINGS {table_settings};
+
+-- A repeat of an identity: where, when, and its payload when that differs from the first.
+CREATE TABLE IF NOT EXISTS event_repeats
+(
+    id_hash         UInt128,
+    log_partition   UInt32,
+    log_offset      UInt64,
+    first_partition UInt32,
+    first_offset    UInt64,
+    received_at     DateTime64(6, 'UTC'),
+    payload         String
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (id_hash, log_partition, log_offset)
+SETTINGS {table_settings};
+
+-- The dedup index: the hash of an identity, where it was first seen, and the hash of its payload.
+CREATE TABLE IF NOT EXISTS event_ids
+(
+    id_hash       UInt128,
+    log_partition UInt32,
+    log_offset    UInt64,
+    payload_hash  UInt64
+)
+ENGINE = MergeTree
+ORDER BY (id_hash)
+SETTINGS {table_settings}, index_granularity = 256;
+
+-- One event as one version of a billable metric counted it. A row with namespace '' is a mark.
+CREATE TABLE IF NOT EXISTS metered_events
+(
+    namespace          LowCardinality(String),
+    billable_metric_id LowCardinality(String),
+    version            UInt32,
+    subject            String,
+    external_subject   String,
+    time               DateTime64(6, 'UTC'),
+    received_at        DateTime64(6, 'UTC'),
+    log_partition      UInt32,
+    log_offset         UInt64,
+    dimensions         Map(LowCardinality(String), String),
+    value              Nullable(Decimal(38, 18)),
+    unique_hash        UInt128
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (namespace, billable_metric_id, version, subject, external_subject, time)
+SETTINGS {table_settings};
+
+-- The mergeable state of one metric version, subject, dimensions and minute. A row with namespace '' is a mark.
+CREATE TABLE IF NOT EXISTS rollups_minute
+(
+    namespace          LowCardinality(String),
+    billable_metric_id LowCardinality(String),
+    version            UInt32,
+    subject            String,
+    external_subject   String,
+    window_start       DateTime('UTC'),
+    dimensions         Map(LowCardinality(String), String),
+    count              SimpleAggregateFunction(sum, UInt64),
+    sum                SimpleAggregateFunction(sum, Decimal(76, 18)),
+    min                SimpleAggregateFunction(min, Nullable(Decimal(38, 18))),
+    max                SimpleAggregateFunction(max, Nullable(Decimal(38, 18))),
+    latest             SimpleAggregateFunction(max, Tuple(at DateTime64(6, 'UTC'), received_at DateTime64(6, 'UTC'), log_partition UInt32, log_offset UInt64, value Decimal(38, 18))),
+    unique_hashes      SimpleAggregateFunction(groupUniqArrayArray, Array(UInt128)),
+    log_offset         SimpleAggregateFunction(max, UInt64)
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(window_start)
+ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
+SETTINGS {table_settings};
+
+-- The same by hour.
+CREATE TABLE IF NOT EXISTS rollups_hour AS rollups_minute
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(window_start)
+ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
+SETTINGS {table_settings};

@@ -1,0 +1,398 @@
+"""Events as the log's bytes and back: CloudEvents 1.0 in structured JSON mode.
+
+What CloudEvents has no attribute for travels in extension attributes: `namespace`, `externalsubject`,
+`externalid`, `receivedat`. `data` is embedded as the very text that was sent, so that no number loses a
+digit on the way. Other producers may write to the same log; what cannot be read gets a reason, never an
+exception.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+from meterhouse.domain import instant as instants
+from meterhouse.domain.event import Event, EventColumns, IdHash, id_hash
+from meterhouse.domain.instant import MINUTE, SECOND, Instant
+from meterhouse.domain.matching import MISSING
+from meterhouse.ports import Entry, LogRecord
+
+MAX_DEPTH: Final = 100  # contract, decision 16
+
+# Rows are tuples only this many at a time: more would survive into the garbage collector's older
+# generations, and its passes over them cost half as much again as the decoding.
+_CHUNK: Final = 256
+_ROW_WIDTH: Final = 14
+
+_NO_DATA: Final = msgspec.Raw(b"")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+
+Attributes = dict[str, str | int | bool]
+# The columns of EventColumns, in their order.
+_Row = tuple[int, IdHash, int, str, str, str, str, str, str, str, Instant, Instant, bytes, bytes]
+
+
+class _Wire(msgspec.Struct, omit_defaults=True, gc=False):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str | None = None
+    subject: str | None = None
+    namespace: str | None = None
+    externalsubject: str | None = None
+    externalid: str | None = None
+    receivedat: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data_base64: str | None = None
+    data: msgspec.Raw = _NO_DATA
+
+
+class _Known(_Wire, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """An event without extension attributes of its sender's own, as almost every one is."""
+
+
+_NAMES_OF_COLUMNS: Final = frozenset(_Wire.__struct_fields__) - {
+    "datacontenttype",
+    "dataschema",
+    "data_base64",
+}
+_encode: Final = msgspec.json.Encoder().encode
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+_decode_known: Final = msgspec.json.Decoder(_Known).decode
+_decode_wire: Final = msgspec.json.Decoder(_Wire).decode
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_attribute: Final = msgspec.json.Decoder(str | int | bool | None).decode
+_decode_attributes: Final = msgspec.json.Decoder(Attributes).decode
+_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def encode(event: Event) -> Entry:
+    """The log entry of `event`; its key is the identity, so that repeats meet in one partition."""
+    wire = _Wire(
+        "1.0",
+        event.id,
+        event.source,
+        event.type,
+        _render(event.time),
+        event.subject or None,
+        event.namespace,
+        event.external_subject or None,
+        event.external_id or None,
+        _render(event.received_at),
+        data=msgspec.Raw(event.data) if event.data else _NO_DATA,
+    )
+    value = _encode(wire)
+    if event.attributes:
+        value = value[:-1] + b"," + _encode(event.attributes)[1:]
+    return Entry(f"{event.namespace}\0{event.source}\0{event.id}".encode(), value, event.received_at)
+
+
+def decode_columns(
+    partition: int, records: Sequence[LogRecord]
+) -> tuple[EventColumns, list[tuple[LogRecord, str]]]:
+    """The records' events column by column, and those that hold no event with the reason."""
+    columns: tuple[list[object], ...] = tuple([] for _ in range(_ROW_WIDTH))
+    refused: list[tuple[LogRecord, str]] = []
+    for start in range(0, len(records), _CHUNK):
+        rows: list[_Row] = []
+        for record in records[start : start + _CHUNK]:
+            try:
+                rows.append(_row(record))
+            except (ValueError, RecursionError) as error:
+                refused.append((record, str(error)))
+        for column, part in zip(columns, zip(*rows, strict=True), strict=bool(rows)):
+            column.extend(part)
+    return EventColumns(partition, *columns), refused  # type: ignore[arg-type] # zip loses the places' types
+
+
+def _row(record: LogRecord) -> _Row:
+    value = record.value
+    if not value.isascii():
+        value.decode()  # msgspec does not look at the UTF-8 of what it leaves raw
+    wire: _Wire
+    try:
+        wire = _decode_known(value)
+    except msgspec.ValidationError:
+        wire = _decode_wire(value)
+        attributes = _attributes(value)
+    else:
+        if wire.data_base64 is not None:
+            attributes = _attributes(value)
+        else:
+            attributes = _usual_attributes(wire.datacontenttype, wire.dataschema)
+    namespace, source, id, type = wire.namespace, wire.source, wire.id, wire.type
+    if wire.specversion != "1.0":
+        raise ValueError("specversion: is not 1.0")
+    if not namespace:
+        raise ValueError("namespace: is missing, so the event belongs to nobody")
+    if not (id and source and type):
+        raise ValueError("id, source and type must not be empty")
+    if "\0" in id or "\0" in source or "\0" in namespace:
+        raise ValueError("namespace, source and id must not hold a NUL character")
+    data = bytes(wire.data)
+    if len(data) > 2 * MAX_DEPTH:
+        _check_depth(data)
+    subject, external_subject = wire.subject or "", wire.externalsubject or ""
+    external_id = wire.externalid or ""
+    received_at = _instant("receivedat", wire.receivedat) if wire.receivedat else record.received_at
+    time = _instant("time", wire.time) if wire.time else received_at
+    sent_time = time if time != received_at else ""
+    head = f"{type}\0{subject}\0{external_subject}\0{external_id}\0{sent_time}\0"
+    payload = b"\0".join((head.encode(), attributes, data))
+    return (
+        record.offset,
+        id_hash(namespace, source, id),
+        int.from_bytes(blake2b(payload, digest_size=8).digest(), "big"),
+        namespace,
+        source,
+        id,
+        type,
+        subject,
+        external_subject,
+        external_id,
+        time,
+        received_at,
+        data,
+        attributes,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _usual_attributes(datacontenttype: str | None, dataschema: str | None) -> bytes:
+    attributes: Attributes = {}
+    if datacontenttype is not None:
+        attributes["datacontenttype"] = datacontenttype
+    if dataschema is not None:
+        attributes["dataschema"] = dataschema
+    return _encode_sorted(attributes)
+
+
+def _attributes(value: bytes) -> bytes:
+    found: Attributes = {}
+    for name, text in _decode_members(value).items():
+        if name in _NAMES_OF_COLUMNS:
+            continue
+        try:
+            attribute = _decode_attribute(text)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{name}: is not text, a whole number or a bool") from error
+        if attribute is not None:
+            found[name] = attribute
+    return _encode_sorted(found)
+
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKETS: Final = b"[]{}"
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
+_STEPS: Final = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")  # as signed bytes: one level up, one down
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse what parsing could not recurse into; strings are cut out only where there are many brackets."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return
+    steps = memoryview(_STRING.sub(b"", data).translate(_STEPS, _NOT_BRACKETS)).cast("b")
+    if max(accumulate(steps), default=0) > MAX_DEPTH:
+        raise ValueError(f"data: is nested deeper than {MAX_DEPTH} levels")
+
+
+# --- times: our own text has always the same shape, and most events of a batch share their minutes ---
+
+
+@lru_cache(maxsize=100_000)
+def _minute_text(minute: int) -> str:
+    return instants.to_datetime(minute * MINUTE).strftime("%Y-%m-%dT%H:%M:")
+
+
+@lru_cache(maxsize=100_000)
+def _minute_start(text: str) -> Instant:
+    return instants.parse(f"{text}00Z")
+
+
+def _render(instant: Instant) -> str:
+    minute, rest = divmod(instant, MINUTE)
+    second, micro = divmod(rest, SECOND)
+    return f"{_minute_text(minute)}{second:02}.{micro:06}Z"
+
+
+def _instant(name: str, text: str) -> Instant:
+    try:
+        if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii():
+            digits = text[17:19] + text[20:26]
+            if digits.isdecimal() and digits < "60":
+                return _minute_start(text[:17]) + int(digits)
+        return instants.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+# --- data ---
+
+
+def parse_data(text: bytes) -> object:
+    """The parsed data, its numbers `int` or `Decimal` and exact; MISSING for no data at all.
+
+    Raises ValueError for what is not JSON or is nested deeper than Python recurses.
+    """
+    if not text:
+        return MISSING
+    try:
+        return _decode_data(text)
+    except msgspec.ValidationError:
+        # Only one thing in untyped JSON is invalid and yet well-formed: an integer of over 4,300 digits.
+        _check_json(text)
+        return json.loads(text.decode(), parse_float=_number, parse_int=_integer, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+
+
+_FAR: Final = 10**9  # an exponent that no mantissa is long enough to make up for
+
+
+def _number(text: str) -> Decimal:
+    """`text` exactly; where its exponent is beyond Decimal's own, a number as hopelessly out of range.
+
+    A metered event holds 38 digits, so this number meets the same refusal as the one that was sent.
+    """
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        mantissa, _, exponent = text.lower().partition("e")
+        if not Decimal(mantissa):
+            return Decimal(0)
+        return Decimal(f"{mantissa}e-{_FAR}" if exponent.startswith("-") else f"{mantissa}e{_FAR}")
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= 4300 else Decimal(text)
+
+
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is not JSON")
+
+
+_decode_data: Final = msgspec.json.Decoder(float_hook=_number).decode
+
+
+# --- look-ups ---
+
+
+def event_from_parts(
+    *,
+    namespace: str,
+    source: str,
+    id: str,
+    type: str,
+    subject: str,
+    external_subject: str,
+    external_id: str,
+    time: Instant,
+    received_at: Instant,
+    data: bytes,
+    attributes: bytes,
+) -> Event:
+    """The event that stored columns hold."""
+    return Event(
+        namespace=namespace,
+        source=source,
+        id=id,
+        type=type,
+        subject=subject,
+        external_subject=external_subject,
+        external_id=external_id,
+        time=time,
+        received_at=received_at,
+        data=data,
+        attributes=_decode_attributes(attributes) if attributes else {},
+    )
+
+
+def event_of_columns(columns: EventColumns, row: int) -> Event:
+    """Row `row` of `columns`."""
+    return event_from_parts(
+        namespace=columns.namespaces[row],
+        source=columns.sources[row],
+        id=columns.ids[row],
+        type=columns.types[row],
+        subject=columns.subjects[row],
+        external_subject=columns.external_subjects[row],
+        external_id=columns.external_ids[row],
+        time=columns.times[row],
+        received_at=columns.received_ats[row],
+        data=columns.data[row],
+        attributes=columns.attributes[row],
+    )
+
+
+def payload_document(columns: EventColumns, row: int) -> bytes:
+    """Row `row` as the JSON that is kept of a repeat whose payload differs from the first event's."""
+    return encode(event_of_columns(columns, row)).value
+
+
+def document_of(event: Event) -> dict[str, object]:
+    """The CloudEvent as it was accepted, its data parsed; data that cannot be parsed stays text."""
+    document: dict[str, object] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "time": instants.render(event.time),
+    }
+    optional = {
+        "subject": event.subject,
+        "externalsubject": event.external_subject,
+        "externalid": event.external_id,
+    }
+    document.update({name: text for name, text in optional.items() if text})
+    document.update(event.attributes)
+    if event.data:
+        try:
+            document["data"] = parse_data(event.data)
+        except ValueError:
+            document["data"] = event.data.decode(errors="replace")
+    return document
+
+
+def differences(first: Event, payload: bytes) -> list[str]:
+    """The JSON paths at which the stored payload of a repeat differs from the first event, sorted.
+
+    Values are compared, not text: 1 equals 1.0 and the order of keys does not matter. The time does not
+    count where the repeat has only the one that the server gave it.
+    """
+    columns, refused = decode_columns(0, [LogRecord(0, first.received_at, payload)])
+    if refused:
+        return ["$"]
+    repeat = event_of_columns(columns, 0)
+    ours, theirs = document_of(first), document_of(repeat)
+    if repeat.time == repeat.received_at:
+        del ours["time"], theirs["time"]
+    return sorted(_differing("$", ours, theirs))
+
+
+def _differing(path: str, one: object, other: object) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            step = f".{key}" if _PLAIN_NAME.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+            yield from _differing(path + step, one.get(key, MISSING), other.get(key, MISSING))
+    elif isinstance(one, list) and isinstance(other, list):
+        for index in range(max(len(one), len(other))):
+            yield from _differing(f"{path}[{index}]", _item(one, index), _item(other, index))
+    elif isinstance(one, bool) or isinstance(other, bool):
+        if one is not other:  # True == 1 in Python
+            yield path
+    elif one != other:
+        yield path
+
+
+def _item(items: list[object], index: int) -> object:
+    return items[index] if index < len(items) else MISSING

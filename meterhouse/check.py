@@ -1,0 +1,94 @@
+"""`meterhouse check`: whether log, events, metered events and rollups say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
+from meterhouse.adapters.data_folder import DataFolder
+from meterhouse.domain.errors import LogBroken
+from meterhouse.embedded import Stores, catch_up, open_stores
+from meterhouse.recount import recount
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was compared; `others` are log records in no table, and events not counted as they should be."""
+
+    reconciliation: Reconciliation
+    others: tuple[Difference, ...]
+    broken: str | None
+
+    @property
+    def clean(self) -> bool:
+        return not (self.reconciliation.total or self.others or self.broken)
+
+
+async def run(folder: DataFolder, console: Console) -> bool:
+    """Print what was found; True if nothing differs. Raises FolderInUse while a server runs on the folder."""
+    if not folder.log.exists():
+        raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
+    with folder.lock():
+        async with open_stores(folder) as stores:
+            findings = await find(stores)
+    console.print(_summary(findings.reconciliation))
+    if findings.broken is not None:
+        console.print(findings.broken, markup=False, highlight=False)
+    differences = findings.reconciliation.differences + findings.others
+    for one in differences:
+        console.print(
+            f"{one.table}: {one.key}: expected {one.expected}, found {one.found}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    total = findings.reconciliation.total + len(findings.others)
+    if total > len(differences):
+        console.print(f"… and {total - len(differences):,} more")
+    console.print("Everything agrees." if findings.clean else f"{total:,} differences.")
+    return findings.clean
+
+
+async def find(stores: Stores) -> Findings:
+    """Count what is still uncounted, then compare; nothing else may write meanwhile."""
+    broken = None
+    try:
+        await catch_up(stores)
+    except LogBroken as error:
+        broken = str(error)
+    definitions = await stores.catalog.at(await stores.catalog.newest())
+    reconciliation = await reconcile(stores.clickhouse, definitions)
+    miscounted = [one async for one in recount(stores, definitions)]
+    return Findings(reconciliation, (*await _missing(stores), *miscounted), broken)
+
+
+async def _missing(stores: Stores) -> tuple[Difference, ...]:
+    """Accepted records that no table knows."""
+    found: list[Difference] = []
+    for partition in await stores.log.partitions():
+        end = (await stores.log.bounds(partition)).end
+        dead = await stores.log.dead_offsets(partition)
+        for gap in await missing_offsets(stores.clickhouse, partition, end, dead):
+            offsets = f"partition {partition} offsets {gap.start} to {gap.stop - 1}"
+            found.append(Difference("events", offsets, "an event, a repeat or a dead letter", "nothing"))
+    return tuple(found)
+
+
+def _summary(reconciliation: Reconciliation) -> Table:
+    table = Table(title="Events counted, by table")
+    table.add_column("billable metric")
+    for column in ("version", "metered_events", "rollups_minute", "rollups_hour", "wrong rollups"):
+        table.add_column(column, justify="right")
+    for metric in reconciliation.metrics:
+        table.add_row(
+            metric.definition.billable_metric_id,
+            str(metric.definition.version),
+            f"{metric.metered_events:,}",
+            f"{metric.by_minute:,}",
+            f"{metric.by_hour:,}",
+            f"{metric.differences:,}",
+        )
+    return table

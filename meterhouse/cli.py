@@ -1,0 +1,158 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from meterhouse import check as checking
+from meterhouse import demo as demonstration
+from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.adapters.data_folder import DataFolder, FolderInUse
+from meterhouse.domain.errors import MeterhouseError
+from meterhouse.domain.instant import render
+from meterhouse.embedded import DEV_KEY, DevOptions, serve
+from meterhouse.telemetry.logs import configure_logs
+
+DEFAULT_DATA = Path(".meterhouse")
+
+app = typer.Typer(
+    help="Usage metering: CloudEvents in, exact usage out.", no_args_is_help=True, add_completion=False
+)
+keys_app = typer.Typer(help="API keys; also while a server runs.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar="METERHOUSE_DEV_DATA", help="The folder that keeps everything.")
+]
+
+
+def main() -> None:
+    """The entry point: a failure that has a name is one sentence, not a traceback."""
+    configure_logs()
+    try:
+        app()
+    except (MeterhouseError, FolderInUse, demonstration.DemoFailed, OSError) as error:
+        Console(stderr=True).print(f"meterhouse: {error}", style="red", markup=False, highlight=False)
+        raise SystemExit(1) from error
+
+
+@app.command()
+def dev(
+    data: Data = DEFAULT_DATA,
+    host: Annotated[
+        str, typer.Option(envvar="METERHOUSE_DEV_HOST", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="METERHOUSE_DEV_PORT", min=0, max=65535, help="0 takes a free one.")
+    ] = 8080,
+    clickhouse_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="METERHOUSE_DEV_CLICKHOUSE_PORT",
+            min=0,
+            max=65535,
+            help="Also serve the tables read-only over ClickHouse's HTTP interface, on the loopback.",
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="METERHOUSE_DEV_API_KEY", help="The key of merchant org_dev; mh_dev on a loopback host."
+        ),
+    ] = None,
+) -> None:
+    """Run ingest, aggregator and query in one process."""
+    options = DevOptions(
+        data=data, host=host, port=port, clickhouse_port=clickhouse_port, api_key=api_key or None
+    )
+    uvloop.run(serve(options, lambda line: print(line, flush=True)))  # noqa: T201 - scripts wait for this line
+
+
+@app.command()
+def demo(
+    events: Annotated[int, typer.Option(min=30, max=10_000_000, help="How many events to send.")] = 5_000,
+    url: Annotated[
+        str, typer.Option(envvar="METERHOUSE_DEMO_URL", help="A running server.")
+    ] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str, typer.Option(envvar="METERHOUSE_DEMO_KEY", help="A key of merchant org_dev.")
+    ] = DEV_KEY,
+) -> None:
+    """Send a day of AI-API usage to a running server and show what it counted."""
+    demonstration.run(Console(), url=url, key=key, events=events, now=SystemClock().now())
+
+
+@app.command()
+def check(data: Data = DEFAULT_DATA) -> None:
+    """Reconcile log, events, metered events and rollups; exit 1 and name the rows where they differ."""
+    if not asyncio.run(checking.run(DataFolder(data), Console())):
+        raise typer.Exit(1)
+
+
+@keys_app.command("create")
+def create_key(
+    merchant: Annotated[str, typer.Option(help="The merchant the key belongs to, org_…; made if new.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Make a key; the last line printed is the key, and it is never shown again."""
+
+    async def create() -> str:
+        async with _catalog(data) as catalog:
+            _, secret = await catalog.create_key(merchant, name)
+            return secret
+
+    typer.echo(asyncio.run(create()))
+
+
+@keys_app.command("list")
+def list_keys(data: Data = DEFAULT_DATA) -> None:
+    """Show every key's id, merchant, name and state."""
+
+    async def read() -> Table:
+        table = Table(title="API keys")
+        table.add_column("id", min_width=28, no_wrap=True)  # it is what `revoke` wants, so never cut it
+        for column in ("merchant", "name", "key", "created", "revoked"):
+            table.add_column(column)
+        async with _catalog(data) as catalog:
+            for key in await catalog.list_keys():
+                revoked = "" if key.revoked_at is None else render(key.revoked_at)
+                table.add_row(
+                    key.id, key.merchant_id, key.name, f"{key.prefix}…", render(key.created_at), revoked
+                )
+        return table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200  # piped, every key is whole and on one line
+    console.print(asyncio.run(read()))
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    id: Annotated[str, typer.Argument(help="The key's id, key_…, as `keys list` shows it.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Stop a key from working, within a second."""
+
+    async def revoke() -> None:
+        async with _catalog(data) as catalog:
+            await catalog.revoke_key(id)
+
+    asyncio.run(revoke())
+    typer.echo(f"{id} is revoked")
+
+
+def _catalog(data: Path) -> AbstractAsyncContextManager[Catalog]:
+    folder = DataFolder(data)
+    folder.create()
+    return Catalog.open(folder.catalog_url)

@@ -1,0 +1,53 @@
+"""What became of an event: for one billable metric, and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The metric counted it. `value` is None for COUNT, text for UNIQUE_COUNT with a value path."""
+
+    value: Decimal | str | None
+    dimensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """It is of the metric's type, but has no value the metric can count."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeEventFrom:
+    """It happened before the metric's `eventFrom`."""
+
+
+Outcome = Counted | Unusable | BeforeEventFrom
+
+
+class Disposition(StrEnum):
+    """What became of a first-seen event as a whole."""
+
+    COUNTED = "counted"
+    UNMATCHED = "unmatched"
+    UNUSABLE = "unusable"
+
+
+def disposition_of(outcomes: Iterable[Outcome]) -> Disposition:
+    """Counted if any metric counted it, else unusable if any could not use it, else unmatched."""
+    found = Disposition.UNMATCHED
+    for outcome in outcomes:
+        match outcome:
+            case Counted():
+                return Disposition.COUNTED
+            case Unusable():
+                found = Disposition.UNUSABLE
+            case BeforeEventFrom():
+                continue
+    return found

@@ -1,0 +1,105 @@
+"""Every failure that a caller may have to handle.
+
+MeterhouseError
+├── Rejected                the caller's fault; sending the same again fails again
+│   ├── Invalid             a field is wrong: which, and why
+│   ├── TooLarge            over a limit of size
+│   ├── Unauthenticated     no key, or an unknown or revoked one
+│   ├── Forbidden           the key's merchant may not do this
+│   ├── NotFound            no such object for this merchant
+│   └── Conflict            contradicts what is stored
+├── Unavailable             a retry may help
+│   ├── LogUnavailable      the event log did not take the events
+│   ├── StoreUnavailable    ClickHouse did not answer, or answered with an error
+│   ├── CatalogUnavailable  the catalog did not answer
+│   ├── Overloaded          too many requests are waiting already
+│   └── NotYetCounted       the log is not counted up to the position asked for
+├── Fenced                  another worker owns the partition now
+└── LogBroken               the log and the catalog contradict each other; a person has to decide
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a request: where, and what to do about it."""
+
+    field: str
+    message: str
+    code: str = "invalid"
+    index: int | None = None
+
+
+class MeterhouseError(Exception):
+    """The root of the tree above."""
+
+
+class Rejected(MeterhouseError):
+    """The caller's fault."""
+
+
+class Invalid(Rejected):
+    """One or more fields are wrong."""
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+    @classmethod
+    def field(cls, field: str, message: str, code: str = "invalid") -> Invalid:
+        return cls(f"{field}: {message}", (Problem(field, message, code),))
+
+
+class TooLarge(Rejected):
+    """Over a limit of size."""
+
+
+class Unauthenticated(Rejected):
+    """No key, or one that is not known."""
+
+
+class Forbidden(Rejected):
+    """The key's merchant may not do this."""
+
+
+class NotFound(Rejected):
+    """No such object for this merchant."""
+
+
+class Conflict(Rejected):
+    """Contradicts what is stored."""
+
+
+class Unavailable(MeterhouseError):
+    """A retry may help."""
+
+
+class LogUnavailable(Unavailable):
+    """The event log did not take the events; none of them is in it, or a retry repeats them harmlessly."""
+
+
+class StoreUnavailable(Unavailable):
+    """ClickHouse did not answer, or answered with an error."""
+
+
+class CatalogUnavailable(Unavailable):
+    """The catalog did not answer."""
+
+
+class Overloaded(Unavailable):
+    """Too many requests are waiting already."""
+
+
+class NotYetCounted(Unavailable):
+    """The log is not counted up to the position that the reader asked for."""
+
+
+class Fenced(MeterhouseError):
+    """Another worker owns the partition now."""
+
+
+class LogBroken(MeterhouseError):
+    """The log and the catalog contradict each other; the message names what to run."""

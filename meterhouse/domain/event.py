@@ -1,0 +1,76 @@
+"""Events, their identity, and the columns in which many of them travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from meterhouse.domain.instant import Instant
+
+IdHash = int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One CloudEvent as it was accepted.
+
+    `time` equals `received_at` when the sender gave none. `subject` is empty while the event is known only
+    by its `external_subject`. `data` is the JSON text exactly as sent, empty when there was none;
+    `attributes` holds every other CloudEvents attribute (datacontenttype, dataschema, data_base64,
+    extensions) as text, number or bool.
+    """
+
+    namespace: str
+    source: str
+    id: str
+    type: str
+    time: Instant
+    received_at: Instant
+    subject: str = ""
+    external_subject: str = ""
+    external_id: str = ""
+    data: bytes = b""
+    attributes: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+def id_hash(namespace: str, source: str, id: str) -> IdHash:
+    """The identity of an event in 128 bits; stable for ever, because it is stored.
+
+    BLAKE2b with a 16-byte digest over the three parts in UTF-8 joined by NUL bytes, which no part can
+    contain (control characters are refused), read as a big-endian number.
+    """
+    text = f"{namespace}\0{source}\0{id}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
+
+
+def value_hash(text: str) -> IdHash:
+    """A counted value of UNIQUE_COUNT in 128 bits, as rollups store it."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
+
+
+@dataclass(slots=True)
+class EventColumns:
+    """Events of one log partition, column by column; row i is the i-th entry of every list.
+
+    `data` and `attributes` are JSON text (`attributes` is `{}` for none).
+    """
+
+    partition: int
+    offsets: list[int] = field(default_factory=list)
+    id_hashes: list[IdHash] = field(default_factory=list)
+    payload_hashes: list[int] = field(default_factory=list)
+    namespaces: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    external_subjects: list[str] = field(default_factory=list)
+    external_ids: list[str] = field(default_factory=list)
+    times: list[Instant] = field(default_factory=list)
+    received_ats: list[Instant] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    attributes: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)

@@ -1,0 +1,101 @@
+"""Questions about usage, and their answers before an aggregation is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.event import Event
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.position import Position
+from meterhouse.domain.rollup import Reading
+from meterhouse.domain.window import Window, WindowSize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuestion:
+    """Usage under `definition` in `period`, to the microsecond.
+
+    `filters` maps dimension names to the one text that counts; `group_by` names dimensions, or "subject".
+    """
+
+    definition: Definition
+    period: Window
+    subject: str | None = None
+    filters: Mapping[str, str] = field(default_factory=dict)
+    window_size: WindowSize | None = None
+    group_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCell:
+    """One (window, group): `window` is None when none was asked for; `group` follows `group_by`."""
+
+    window: Window | None
+    group: tuple[str, ...]
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTotal:
+    """A group over the whole period, windows set aside: what top-N orders by."""
+
+    group: tuple[str, ...]
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`total` is over the whole period, from states, never by adding cells up.
+
+    `cells` is empty when neither windows nor groups were asked for; empty cells are left out.
+    `groups` is filled when groups were asked for, whether or not there are windows too.
+    """
+
+    total: Reading
+    cells: tuple[UsageCell, ...] = ()
+    groups: tuple[GroupTotal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPageQuestion:
+    """Events that `definition` counts in `period`, newest first."""
+
+    definition: Definition
+    period: Window
+    subject: str | None
+    external_id: str | None
+    external_subject: str | None
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    events: tuple[Event, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A repeat of an identity; `payload` is the event as JSON where it differs from the first."""
+
+    received_at: Instant
+    position: Position
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A first-seen event, the position just after it, and what is listed of its repeats.
+
+    `repeats` is oldest first and bounded, those that differ from the first before those that do not;
+    `repeat_count` is how many there are in all.
+    """
+
+    event: Event
+    position: Position
+    disposition: str
+    repeats: tuple[Repeat, ...]
+    repeat_count: int = 0

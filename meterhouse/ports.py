@@ -1,0 +1,265 @@
+"""The whole outside world on one page. Every docstring says what a repeated call does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
+from meterhouse.domain.block import Block, Seen
+from meterhouse.domain.event import IdHash
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.position import Position
+from meterhouse.domain.usage import EventPage, EventPageQuestion, StoredEvent, Usage, UsageQuestion
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event on its way into the log: its identity as `key`, structured CloudEvents JSON as `value`."""
+
+    key: bytes
+    value: bytes
+    received_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One event as the log holds it."""
+
+    offset: int
+    received_at: Instant
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The offsets that a partition holds: [first, end)."""
+
+    first: int
+    end: int
+
+
+class LogWriter(Protocol):
+    """The way into the event log."""
+
+    async def append(self, entries: Sequence[Entry]) -> tuple[Position, ...]:
+        """Add all of `entries` or none; return once they are durable, with one position a partition touched.
+
+        Appending the same entries again adds them again: the aggregator tells repeats by identity.
+        Raises LogUnavailable or Overloaded; then none of them will ever be read, or (a lost
+        acknowledgement) all of them will.
+        """
+
+
+class LogReader(Protocol):
+    """The way out of the event log. Reading changes nothing; reading again gives the same records."""
+
+    async def partitions(self) -> Sequence[int]: ...
+
+    async def bounds(self, partition: int) -> Bounds: ...
+
+    async def read(self, partition: int, start: int, limit: int) -> Sequence[LogRecord]:
+        """Up to `limit` records from offset `start` on, without gaps; empty at the end of the log."""
+
+    async def wait(self, partition: int, offset: int, seconds: float) -> bool:
+        """Return True as soon as the partition holds a record at `offset`, False after `seconds`."""
+
+
+class DeadLetters(Protocol):
+    """Records that cannot be parsed, set aside with their reason."""
+
+    async def put(self, partition: int, record: LogRecord, reason: str) -> None:
+        """Keep the record. Putting one of the same place again changes nothing."""
+
+    async def holds(self, partition: int, offset: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one stream of a log is counted, and who may say so.
+
+    `stream` is the log partition ("0"), or for a backfill the partition and the metric version
+    ("0/bm_x/2"). [next_offset, pending_last] is what is being inserted under `catalog_version`;
+    `pending_last` is None between batches. A backfill ends at `until`; a live stream has None there.
+    """
+
+    stream: str
+    partition: int
+    epoch: int
+    next_offset: int
+    pending_last: int | None = None
+    catalog_version: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What is still to be counted for one metric version on one partition."""
+
+    progress: Progress
+    definition: Definition
+
+
+class ProgressLedger(Protocol):
+    """The exactly-once protocol's memory. Every write is a compare-and-set under the claimed epoch."""
+
+    async def claim(self, partition: int) -> Progress:
+        """Take the partition over: raise its epoch, so that every earlier owner is fenced."""
+
+    async def plan(self, progress: Progress, last: int) -> Progress:
+        """Record that [next_offset, last] is about to be inserted, under the newest catalog version.
+
+        For the live stream the same transaction starts the backfill of every metric version that this
+        catalog version knows and the partition had not met: up to `next_offset`. Raises Fenced.
+        """
+
+    async def advance(self, progress: Progress) -> Progress:
+        """Record that the pending range is in every table: next_offset = pending_last + 1. Raises Fenced."""
+
+    async def backfills(self, progress: Progress) -> Sequence[Backfill]:
+        """Start what the newest catalog version asks for and list what is unfinished on the partition.
+
+        A backfill that reaches `until` is finished by `advance`; when a version's backfills are finished
+        on every partition, that same transaction makes the version the active one. Raises Fenced.
+        """
+
+
+class Definitions(Protocol):
+    """What the fold needs to know of the catalog."""
+
+    async def at(self, catalog_version: int) -> Sequence[Definition]:
+        """Every metric version, active or building, of that catalog version; the same answer for ever."""
+
+    async def newest(self) -> int:
+        """The newest catalog version; it grows with every definition created or changed."""
+
+
+class BlockStore(Protocol):
+    """Where blocks go."""
+
+    async def find(self, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
+        """Where each of the identities was first seen; those never seen are left out."""
+
+    async def insert(self, block: Block, token: str) -> None:
+        """Insert the block as one part. The same token again inserts nothing, while it is remembered.
+
+        Raises StoreUnavailable when it failed or nothing is known of it.
+        """
+
+    async def landed(self, block: Block) -> bool:
+        """Whether the block's mark is in its table (for `event_ids`: whether its last identity is)."""
+
+    async def holds(self, partition: int, offset: int) -> bool:
+        """Whether that record of the log is in `events` or `event_repeats`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """What a backfill needs of a first-seen event."""
+
+    offset: int
+    id_hash: IdHash
+    namespace: str
+    type: str
+    subject: str
+    external_subject: str
+    time: Instant
+    received_at: Instant
+    data: bytes
+
+
+class EventArchive(Protocol):
+    """Accepted events, to be counted again."""
+
+    async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
+        """First-seen events with offsets in [start, until), ascending, at most `limit`."""
+
+
+class UsageReader(Protocol):
+    """What the query service asks of ClickHouse. All of it is bound to the definition's namespace."""
+
+    async def usage(self, question: UsageQuestion) -> Usage: ...
+
+    async def events(self, question: EventPageQuestion) -> EventPage: ...
+
+    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+        """Every stored event with that id (one per source), at most 100."""
+
+
+class KeyRing(Protocol):
+    """Who may call."""
+
+    async def merchant_of(self, key: str) -> str | None:
+        """The merchant that the API key belongs to; None for an unknown or revoked key."""
+
+
+class Clock(Protocol):
+    """The only way to the time of day."""
+
+    def now(self) -> Instant: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list, and how many there are in all."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+class ProductCatalog(Protocol):
+    """Products of a merchant; every call is bound to it, so another merchant's product is NotFound."""
+
+    async def create(self, product: Product) -> Product: ...
+
+    async def get(self, merchant_id: str, id: str) -> Product: ...
+
+    async def page(self, merchant_id: str, limit: int, offset: int) -> Page[Product]:
+        """Oldest first, so that pages stay stable while products are added."""
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Product:
+        """Set the named fields (of name, description, metadata, updated_at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A billable metric, the version readers see, and the newest one (often the same)."""
+
+    metric: BillableMetric
+    shown: MetricVersion
+    newest: MetricVersion
+
+
+class MetricCatalog(Protocol):
+    """Billable metrics of a merchant and their versions; another merchant's metric is NotFound."""
+
+    async def create(self, metric: BillableMetric) -> BillableMetric:
+        """Store it with version 1, building until every event accepted before it is counted."""
+
+    async def get(self, merchant_id: str, id: str) -> Serving:
+        """`shown` is the active version, or the newest where none is active yet."""
+
+    async def page(
+        self, merchant_id: str, product_id: str | None, item_id: str | None, limit: int, offset: int
+    ) -> Page[BillableMetric]: ...
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> BillableMetric:
+        """Set the named fields of BillableMetric. A change of event_type, value_property, group_by or
+        event_from makes a new building version; a change to what already stands makes none.
+        """
+
+
+class Watermark(Protocol):
+    """How far the log is counted."""
+
+    async def counted(self) -> Mapping[int, int]:
+        """For each log partition the offset before which everything is counted by live definitions."""
+
+
+class MetricDirectory(Protocol):
+    """All that a merchant counts, for the look-up of one event."""
+
+    async def serving(self, merchant_id: str) -> Sequence[Serving]: ...

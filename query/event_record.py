@@ -1,0 +1,158 @@
+"""What became of an event? `GET /api/v1/events/{event_id}` (contract 10.1, decision 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, assert_never
+
+import msgspec
+from fastapi import Query
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from meterhouse.adapters.cloudevents_json import differences, document_of, parse_data
+from meterhouse.domain.disposition import BeforeEventFrom, Counted, Outcome, Unusable, disposition_of
+from meterhouse.domain.errors import Conflict, NotFound
+from meterhouse.domain.event import Event
+from meterhouse.domain.instant import render
+from meterhouse.domain.matching import MISSING, outcome_of, plain
+from meterhouse.domain.usage import Repeat, StoredEvent
+from meterhouse.ports import Serving
+from query.answers import failures, json_answer
+from query.backend import Merchant, Ports
+from query.fields import After
+from query.freshness import AfterHeader, Patience
+from query.route import new_router
+from query.wire import EventRecordBody
+
+router = new_router()
+
+
+class RecordAsked(BaseModel):
+    source: str | None = None
+    after: After = ()
+
+
+@router.get(
+    "/api/v1/events/{event_id:path}",
+    operation_id="getEvent",
+    responses={
+        **failures(400, 404, 409, 504),
+        200: {"model": EventRecordBody, "description": "The event and what became of it."},
+    },
+    response_model=None,
+)
+async def event_record(
+    event_id: str,
+    asked: Annotated[RecordAsked, Query()],
+    after: AfterHeader,
+    merchant: Merchant,
+    ports: Ports,
+) -> Response:
+    """An event as it was accepted, and what became of it. Where sources share its id, name one."""
+    positions = (*asked.after, *after)
+    if not positions:
+        stored = the_one(event_id, await ports.usage.lookup(merchant, event_id, asked.source))
+        return json_answer(record_of(stored, await ports.directory.serving(merchant)))
+    patience = Patience(ports, positions)
+    arrived = await ports.directory.serving(merchant)
+    await patience.for_positions()
+    stored = the_one(event_id, await ports.usage.lookup(merchant, event_id, asked.source))
+    for serving in arrived:
+        if concerns(serving, stored.event):
+            await patience.for_version(serving, partial(ports.metrics.get, merchant, serving.metric.id))
+    return json_answer(record_of(stored, await ports.directory.serving(merchant)))
+
+
+def concerns(serving: Serving, event: Event) -> bool:
+    """Whether the metric counts events of this type, now or once its newest version is active."""
+    return event.type in (serving.shown.definition.event_type, serving.newest.definition.event_type)
+
+
+def the_one(event_id: str, found: Sequence[StoredEvent]) -> StoredEvent:
+    """Raises NotFound where there is none, Conflict naming the sources where there are several."""
+    if not found:
+        raise NotFound(f"there is no event with the id {event_id!r}")
+    if len(found) > 1:
+        sources = ", ".join([repr(one.event.source) for one in found])
+        raise Conflict(f"several sources have an event with this id: {sources}; say which: ?source=")
+    return found[0]
+
+
+def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, object]:
+    """The whole record, as the definitions that readers see make it."""
+    event = stored.event
+    outcomes = [(serving, outcome) for serving in servings if (outcome := _outcome(serving, event))]
+    return {
+        "object": "eventRecord",
+        "event": _document(event),
+        "namespace": event.namespace,
+        "receivedAt": render(event.received_at),
+        "position": str(stored.position),
+        "disposition": disposition_of([outcome for _, outcome in outcomes]),
+        "metrics": [outcome_body(serving, outcome) for serving, outcome in outcomes],
+        "repeats": {
+            "count": len(stored.repeats),
+            "conflicts": [_conflict(event, repeat) for repeat in stored.repeats if repeat.payload],
+        },
+    }
+
+
+def _outcome(serving: Serving, event: Event) -> Outcome | None:
+    definition = serving.shown.definition
+    if definition.event_type != event.type:
+        return None
+    return outcome_of(definition, event.time, _parsed(event.data))
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return parse_data(data)
+    except ValueError:
+        return MISSING  # as the aggregator takes what cannot be read
+
+
+def outcome_body(serving: Serving, outcome: Outcome) -> dict[str, object]:
+    """What one billable metric made of the event."""
+    body: dict[str, object] = {
+        "billableMetricId": serving.metric.id,
+        "name": serving.metric.name,
+        "outcome": "counted",
+        "value": None,
+        "dimensions": {},
+        "reason": None,
+    }
+    match outcome:
+        case Counted(value, dimensions):
+            names = serving.shown.definition.dimension_names
+            body["value"] = plain(value) if isinstance(value, Decimal) else value
+            body["dimensions"] = dict(zip(names, dimensions, strict=True))
+        case Unusable(reason):
+            body["outcome"], body["reason"] = "unusable", reason
+        case BeforeEventFrom():
+            event_from = serving.shown.definition.event_from
+            assert event_from is not None
+            body["outcome"] = "beforeEventFrom"
+            body["reason"] = f"the event is earlier than eventFrom, {render(event_from)}"
+        case _:
+            assert_never(outcome)
+    return body
+
+
+def _document(event: Event) -> dict[str, object]:
+    """The CloudEvent, its data the very text that was sent."""
+    document = document_of(replace(event, data=b""))
+    if event.data:
+        document["data"] = msgspec.Raw(event.data)
+    return document
+
+
+def _conflict(event: Event, repeat: Repeat) -> dict[str, object]:
+    return {
+        "receivedAt": render(repeat.received_at),
+        "position": str(repeat.position),
+        "differences": differences(event, repeat.payload),
+    }

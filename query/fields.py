@@ -1,0 +1,148 @@
+"""The kinds of fields that requests are made of, with what OpenAPI says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+from meterhouse.domain.errors import NotFound
+from meterhouse.domain.instant import Instant, parse
+from meterhouse.domain.position import Position, parse_positions
+
+MAX_OFFSET: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A whole number from `low` to `high`; the refusal names both (contract, decision 13)."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Callable[..., Any]) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def check(self, number: int) -> int:
+        if not self.low <= number <= self.high:
+            raise ValueError(f"must be from {self.low} to {self.high}")
+        return number
+
+
+def _instant(value: object) -> Instant:
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 timestamp as text")
+    return parse(value)
+
+
+def _positions(value: object) -> tuple[Position, ...]:
+    # FastAPI hands a parameter of a sequence type over as the list of its occurrences.
+    texts = value if isinstance(value, list) else [value]
+    return parse_positions(",".join(str(text) for text in texts))
+
+
+def _name(name: str) -> str:
+    if name != name.strip() or "," in name:
+        raise ValueError("a dimension's name has no comma and no space around it, as groupBy lists names")
+    if name == "subject":
+        raise ValueError("subject is every billable metric's own dimension; choose another name")
+    return name
+
+
+_NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_NO_NUL: Final = r"^[^\x00]*$"
+_POSITIONS: Final = r"^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18})*$"
+_PATH: Final = r"^\$\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$"
+
+Timestamp = Annotated[
+    int,
+    BeforeValidator(_instant),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339, from 1970 to 2199; without an offset it is UTC.",
+            "examples": ["2026-05-01T12:30:15.123456Z"],
+        }
+    ),
+]
+After = Annotated[
+    tuple[Position, ...],
+    BeforeValidator(_positions),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": (
+                "Answer only once the log is counted up to these positions: `partition:offset`, several"
+                " separated by commas, as the `Meterhouse-Position` of an ingest answer. Also as the header"
+                " `Meterhouse-After`."
+            ),
+            "pattern": _POSITIONS,
+        }
+    ),
+]
+AfterText = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "description": "The same as the parameter `after`.", "pattern": _POSITIONS}
+    ),
+]
+
+MerchantId = Annotated[str, Field(pattern="^org_[a-zA-Z0-9]+$", max_length=255)]
+ProductId = Annotated[str, Field(pattern="^prod_[a-zA-Z0-9]+$", max_length=255)]
+ItemId = Annotated[str, Field(pattern="^itm_[a-zA-Z0-9]+$", max_length=255)]
+
+Line = Annotated[str, Field(pattern=_NO_CONTROLS, min_length=1, max_length=255)]
+Prose = Annotated[str, Field(pattern=_NO_NUL, max_length=10_000)]
+ValuePath = Annotated[str, Field(pattern=_PATH, max_length=1_000)]
+DimensionName = Annotated[
+    str, Field(pattern=_NO_CONTROLS, min_length=1, max_length=255), AfterValidator(_name)
+]
+Dimensions = Annotated[
+    dict[DimensionName, ValuePath],
+    Field(max_length=20),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "Dimensions: a name for each path into `data`.",
+            "maxProperties": 20,
+            "propertyNames": {
+                "minLength": 1,
+                "maxLength": 255,
+                "pattern": r"^[^\x00-\x1f\x7f-\x9f,\s]([^\x00-\x1f\x7f-\x9f,]*[^\x00-\x1f\x7f-\x9f,\s])?$",
+                "not": {"const": "subject"},
+            },
+            "additionalProperties": {"type": "string", "pattern": _PATH, "maxLength": 1_000},
+            "examples": [{"model": "$.model"}],
+        }
+    ),
+]
+Metadata = Annotated[
+    dict[Line, Prose],
+    Field(max_length=50),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 50,
+            "propertyNames": {"minLength": 1, "maxLength": 255, "pattern": _NO_CONTROLS},
+            "additionalProperties": {"type": "string", "pattern": _NO_NUL, "maxLength": 10_000},
+        }
+    ),
+]
+
+PageLimit = Annotated[int, Between(1, 100)]
+PageOffset = Annotated[int, Between(0, MAX_OFFSET)]
+
+
+def checked_id(id: str, prefix: str, what: str) -> str:
+    """`id` if it can be one at all; NotFound otherwise, so that no store is asked for nonsense."""
+    head, _, rest = id.partition("_")
+    if head != prefix or not (rest.isascii() and rest.isalnum()) or len(id) > 255:
+        raise NotFound(f"there is no such {what}")
+    return id

@@ -1,0 +1,67 @@
+"""Ask for a version that is not being replaced meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from meterhouse.domain.billable_metric import Definition, VersionState
+from meterhouse.domain.errors import Invalid, StoreUnavailable
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.position import Position, render_positions
+from meterhouse.domain.window import Window
+from meterhouse.ports import Serving
+from query.backend import Backend
+from query.freshness import Patience
+
+T = TypeVar("T")
+
+STATE: Final = "Meterhouse-Version-State"
+COUNTED: Final = "Meterhouse-Counted"
+
+_TRIES: Final = 3
+
+
+def period_of(start: Instant, end: Instant) -> Window:
+    """[start, end); equal bounds are an empty period (contract 10.2, decision 25)."""
+    if start > end:
+        raise Invalid.field("from", "must not be after to")
+    return Window(start, end)
+
+
+async def fresh_serving(
+    backend: Backend, merchant: str, id: str, positions: Sequence[Position]
+) -> tuple[Serving, dict[str, str]]:
+    """The metric once `positions` are counted, and the headers that say how fresh its answer is."""
+    current = partial(backend.metrics.get, merchant, id)
+    serving = await current()
+    if positions:
+        patience = Patience(backend, positions)
+        await patience.for_positions()
+        await patience.for_version(serving, current)
+        serving = await current()
+    counted = await backend.watermark.counted()
+    headers = {COUNTED: render_positions(tuple(Position(*one) for one in sorted(counted.items())))}
+    return serving, headers
+
+
+async def steady(
+    backend: Backend, serving: Serving, ask: Callable[[Definition], Awaitable[T]]
+) -> tuple[Serving, T]:
+    """What `ask` finds under the definition that is shown both before and after the asking.
+
+    When a new version becomes active, the rows of the old one go; an answer from in between is no answer.
+    """
+    for _ in range(_TRIES):
+        answer = await ask(serving.shown.definition)
+        current = await backend.metrics.get(serving.metric.merchant_id, serving.metric.id)
+        if current.shown.definition == serving.shown.definition:
+            return serving, answer
+        serving = current
+    raise StoreUnavailable(f"the definition of {serving.metric.id} changed {_TRIES} times meanwhile")
+
+
+def state_header(serving: Serving) -> dict[str, str]:
+    """Says that a first backfill still runs, so that the answer may lack earlier events (decision 27)."""
+    return {} if serving.shown.state is VersionState.ACTIVE else {STATE: "building"}

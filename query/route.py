@@ -1,0 +1,87 @@
+"""The route that all questions share: who asks comes first, and whatever goes wrong is answered in shape."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from fastapi import APIRouter, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from meterhouse.adapters.http.authentication import authenticate
+from meterhouse.adapters.http.errors import RequestTimeout, UnsupportedMediaType
+from meterhouse.domain.errors import MeterhouseError, TooLarge
+from query.backend import backend_of
+from query.failures import answer_to
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+REQUEST_ID: Final = "meterhouse-request-id"
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_log = structlog.get_logger()
+
+# Only describes the key for OpenAPI: the route has checked it by the time that dependencies run.
+_bearer = HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key of one merchant.")
+
+
+class Route(APIRoute):
+    """Authenticates before the body is read, so that a stranger learns nothing from a validation error."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def authenticated(request: Request) -> Response:
+            try:
+                request.state.merchant = await authenticate(request.headers, backend_of(request).keys)
+                if request.method in ("POST", "PATCH"):
+                    request = await _with_body(request)
+                return await handle(request)
+            except (MeterhouseError, HTTPException, RequestValidationError):
+                raise
+            except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a 500 in shape, and a log
+                return _unexpected(request, error)
+
+        return authenticated
+
+
+def new_router() -> APIRouter:
+    """A router of such routes."""
+    return APIRouter(route_class=Route, dependencies=[Security(_bearer)])
+
+
+async def _with_body(request: Request) -> Request:
+    """`request` with its whole body read, which must be JSON and of bearable size."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("send JSON with Content-Type: application/json")
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise TooLarge(f"the request body is over {MAX_BODY_BYTES} bytes")
+    except ClientDisconnect as error:
+        raise RequestTimeout("the request did not arrive whole") from error
+    message = {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    async def receive() -> dict[str, Any]:
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    request_id = secrets.token_hex(8)
+    _log.error(
+        "request failed", request_id=request_id, method=request.method, path=request.url.path, exc_info=error
+    )
+    response = answer_to(error)
+    response.headers[REQUEST_ID] = request_id
+    return response

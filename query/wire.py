@@ -1,0 +1,210 @@
+"""What answers look like (contract, section 9): one shape that every published client accepts.
+
+Catalog objects are answered through these models. Usage, events and event records are written by
+`usage_body`, `metric_events` and `event_record` in one go, with exact numbers; there these models are the
+description in OpenAPI, and tests hold the answers against them.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Product
+from meterhouse.domain.instant import render
+from meterhouse.ports import Page
+
+T = TypeVar("T")
+
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Number = Annotated[
+    Decimal, WithJsonSchema({"type": "number", "description": "Exact: every digit is written out."})
+]
+
+
+class Wire(BaseModel):
+    """Names are camelCase on the wire; nothing undeclared is sent."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class Pagination(Wire):
+    limit: int
+    offset: int
+    total: int
+
+
+class ProductBody(Wire):
+    id: str
+    object: Literal["product"] = "product"
+    merchant_id: str
+    name: str
+    description: str
+    metadata: dict[str, str]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, product: Product) -> ProductBody:
+        return cls(
+            id=product.id,
+            merchant_id=product.merchant_id,
+            name=product.name,
+            description=product.description,
+            metadata=product.metadata,
+            created_at=render(product.created_at),
+            updated_at=render(product.updated_at),
+        )
+
+
+class BillableMetricBody(Wire):
+    id: str
+    object: Literal["billableMetric"] = "billableMetric"
+    aggregation: Aggregation
+    name: str
+    description: str
+    unit: str
+    merchant_id: str
+    product_id: str
+    item_id: str | None
+    event_type: str | None
+    value_property: str | None
+    group_by: dict[str, str] | None
+    event_from: Moment | None
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, metric: BillableMetric) -> BillableMetricBody:
+        return cls(
+            id=metric.id,
+            aggregation=metric.aggregation,
+            name=metric.name,
+            description=metric.description,
+            unit=metric.unit,
+            merchant_id=metric.merchant_id,
+            product_id=metric.product_id,
+            item_id=metric.item_id,
+            event_type=metric.event_type,
+            value_property=metric.value_property,
+            group_by=metric.group_by,
+            event_from=None if metric.event_from is None else render(metric.event_from),
+            created_at=render(metric.created_at),
+            updated_at=render(metric.updated_at),
+        )
+
+
+class ListBody(Wire, Generic[T]):
+    object: Literal["list"] = "list"
+    data: list[T]
+    pagination: Pagination
+
+
+def pagination(page: Page[Any], limit: int, offset: int) -> Pagination:
+    return Pagination(limit=limit, offset=offset, total=page.total)
+
+
+class WindowedValue(Wire):
+    """A calendar window of UTC, reported whole; it holds only what lies inside the period asked for."""
+
+    window_start: Moment
+    window_end: Moment
+    value: Number
+
+
+class GroupedValue(Wire):
+    group_by: dict[str, str]
+    value: Number
+    event_count: int
+
+
+class UsageBody(Wire):
+    """With windows and groups both, `windowedValues[i]` and `groupedValues[i]` are one cell."""
+
+    object: Literal["meter"] = "meter"
+    billable_metric_id: str
+    total_value: Number
+    windowed_values: list[WindowedValue] = Field(default=[], description="Only with `windowSize`.")
+    grouped_values: list[GroupedValue] = Field(default=[], description="Only with `groupBy`.")
+    group_count: int = Field(default=0, description="Groups in all; only with `groupLimit`.")
+
+
+class MeterEventBody(Wire):
+    """Data that is no object is shown as {"value": …}, and binary data as {"data_base64": …}."""
+
+    id: str
+    object: Literal["meterEvent"] = "meterEvent"
+    type: str
+    source: str
+    subject: str = Field(description="Empty while only an externalSubject is known.")
+    time: Moment
+    idempotency_key: str = Field(description="The same as `id`.")
+    data: dict[str, Any]
+    external_id: str = Field(default="", description="Only where there is one.")
+    external_subject: str = Field(default="", description="Only where there is one.")
+
+
+class MeterEventListBody(Wire):
+    object: Literal["list"] = "list"
+    billable_metric_id: str
+    events: list[MeterEventBody]
+    pagination: Pagination
+
+
+class OutcomeBody(Wire):
+    """What one billable metric made of the event. Values are decimal strings."""
+
+    billable_metric_id: str
+    name: str
+    outcome: Literal["counted", "unusable", "beforeEventFrom"]
+    value: str | None
+    dimensions: dict[str, str]
+    reason: str | None
+
+
+class ConflictBody(Wire):
+    """A repeat whose payload differs from the first event's: JSON paths say where."""
+
+    received_at: Moment
+    position: str
+    differences: list[str]
+
+
+class RepeatsBody(Wire):
+    count: int
+    conflicts: list[ConflictBody]
+
+
+class EventRecordBody(Wire):
+    object: Literal["eventRecord"] = "eventRecord"
+    event: dict[str, Any] = Field(description="The CloudEvent as it was accepted.")
+    namespace: str
+    received_at: Moment
+    position: str
+    disposition: Literal["counted", "unmatched", "unusable"]
+    metrics: list[OutcomeBody]
+    repeats: RepeatsBody
+
+
+class ErrorBody(BaseModel):
+    """Every failure but a 400."""
+
+    error: str
+    message: str
+
+
+class FieldProblem(BaseModel):
+    field: str
+    message: str
+    code: str
+
+
+class ValidationErrorBody(BaseModel):
+    """A 400: every field that is wrong, and why."""
+
+    error: Literal["validation_error"]
+    message: str
+    errors: list[FieldProblem]

@@ -1,0 +1,50 @@
+"""A server with two merchants, and an environment with the older client."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.running import Server, clean_environment
+
+_OLD: Final = "paygentic-sdk==0.2.16"
+_CACHE: Final = Path(__file__).parents[2] / ".cache" / "paygentic-sdk-0.2.16"
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("clients") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def old_python() -> Path:
+    """The interpreter of a virtual environment that has paygentic-sdk 0.2.16, kept between runs."""
+    python = _CACHE / "bin" / "python"
+    if _has_old_client(python):
+        return python
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv, which makes the environment for paygentic-sdk 0.2.16, is not on PATH")
+    for command in (
+        [uv, "venv", "--clear", "--python", sys.executable, str(_CACHE)],
+        [uv, "pip", "install", "--python", str(python), _OLD],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"{_OLD} cannot be installed here: {done.stderr.strip()[-300:]}")
+    return python
+
+
+def _has_old_client(python: Path) -> bool:
+    if not python.exists():
+        return False
+    asked = [str(python), "-c", "from importlib.metadata import version; print(version('paygentic-sdk'))"]
+    done = subprocess.run(asked, env=clean_environment(), capture_output=True, text=True, check=False)
+    return done.stdout.strip() == "0.2.16"

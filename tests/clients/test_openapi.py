@@ -1,0 +1,73 @@
+"""Whatever schemathesis thinks of, the server answers as its own OpenAPI document says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tests.running import Server, clean_environment
+
+_CHECKS: Final = (
+    "not_a_server_error",
+    "response_schema_conformance",
+    "status_code_conformance",
+    "content_type_conformance",
+)
+
+
+def test_answers_conform_to_the_document(server: Server, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("st")),
+            "run",
+            f"{server.url}/openapi.json",
+            "--header",
+            f"Authorization: Bearer {server.key}",
+            "--checks",
+            ",".join(_CHECKS),
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--max-time",
+            "60",
+            "--max-examples",
+            "40",
+            "--seed",
+            "3",
+            "--request-timeout",
+            "20",
+            "--suppress-health-check",
+            "all",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_the_document_describes_ingest_and_query_alike(server: Server) -> None:
+    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    assert {
+        ("post", "/v0/events"),
+        ("post", "/api/v1/events"),
+        ("get", "/api/v1/events/{id}"),
+        ("post", "/v0/billableMetrics"),
+        ("get", "/v0/billableMetrics"),
+        ("get", "/v0/billableMetrics/{id}"),
+        ("patch", "/v0/billableMetrics/{id}"),
+        ("get", "/v0/billableMetrics/{id}/meter"),
+        ("get", "/v0/billableMetrics/{id}/events"),
+        ("post", "/v0/products"),
+        ("get", "/v0/products"),
+        ("get", "/v0/products/{id}"),
+        ("patch", "/v0/products/{id}"),
+    } <= {(method, path) for path, item in paths.items() for method in item}

@@ -1,0 +1,290 @@
+"""The published paygentic-sdk 0.6.3, unmodified, for every operation that the server has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from itertools import count
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.to_thread
+import pytest
+from paygentic_sdk import Paygentic, errors
+
+from tests.running import Server
+
+_FROM: Final = datetime(2026, 5, 1, tzinfo=UTC)
+_TO: Final = datetime(2026, 6, 1, tzinfo=UTC)
+_names: Final = count(1)
+
+
+class Caller(Protocol):
+    """Calls an operation such as "billable_metrics.create", in one of the client's two ways."""
+
+    async def __call__(self, operation: str, /, **arguments: Any) -> Any: ...
+
+
+def _method(client: Paygentic, operation: str, suffix: str) -> Callable[..., Any]:
+    group, _, name = operation.partition(".")
+    method: Callable[..., Any] = getattr(getattr(client, group), name + suffix)
+    return method
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Paygentic]:
+    async with Paygentic(server_url=server.url, bearer_auth=server.key) as published:
+        with published:
+            yield published
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, client: Paygentic) -> Caller:
+    async def synchronous(operation: str, /, **arguments: Any) -> Any:
+        return await anyio.to_thread.run_sync(lambda: _method(client, operation, "")(**arguments))
+
+    async def asynchronous(operation: str, /, **arguments: Any) -> Any:
+        return await _method(client, operation, "_async")(**arguments)
+
+    return synchronous if request.param == "sync" else asynchronous
+
+
+async def _until(read: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
+    """The client knows no positions, so its users poll."""
+    with anyio.fail_after(10):
+        while True:
+            answer = await read()
+            if done(answer):
+                return answer
+            await anyio.sleep(0.05)
+
+
+async def _metric(call: Caller, event_type: str, **fields: Any) -> Any:
+    wanted = {
+        "aggregation": "SUM",
+        "description": "d",
+        "merchant_id": "org_dev",
+        "name": "Tokens",
+        "unit": "tokens",
+        "event_type": event_type,
+        "product_id": "prod_dev",
+        "value_property": "$.tokens",
+        "group_by": {"model": "$.model"},
+    }
+    return await call("billable_metrics.create", **(wanted | fields))
+
+
+def _request(event_type: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": event_type,
+        "source": "svc",
+        "subject": "cus_1",
+        "data": {"tokens": 1500, "model": "gpt"},
+        "timestamp": _FROM + timedelta(hours=12, microseconds=123456),
+    } | fields
+
+
+@pytest.fixture
+def event_type() -> str:
+    return f"sdk.{next(_names)}"
+
+
+def test_the_client_is_the_published_one() -> None:
+    assert version("paygentic-sdk") == "0.6.3"
+
+
+@pytest.mark.anyio
+async def test_products_are_created_read_listed_and_updated(call: Caller) -> None:
+    made = await call("products.create", name="p", description="d", merchant_id="org_dev")
+    assert (made.name, made.description, made.merchant_id) == ("p", "d", "org_dev")
+    assert await call("products.get", id=made.id) == made
+    changed = await call("products.update", id=made.id, name="p2")
+    assert (changed.name, changed.description) == ("p2", "d")
+    listed = await call("products.list", request={"merchant_id": "org_dev", "limit": 100})
+    assert changed in listed.data
+    assert listed.pagination.total >= 2
+
+
+@pytest.mark.anyio
+async def test_billable_metrics_are_created_read_listed_and_updated(call: Caller, event_type: str) -> None:
+    made = await _metric(call, event_type, event_from=_FROM)
+    assert (made.aggregation, made.unit, made.product_id) == ("SUM", "tokens", "prod_dev")
+    assert (made.event_type, made.value_property, made.group_by) == (
+        event_type,
+        "$.tokens",
+        {"model": "$.model"},
+    )
+    assert made.event_from == _FROM
+    assert await call("billable_metrics.get", id=made.id) == made
+    changed = await call("billable_metrics.update", id=made.id, name="n2", group_by=None, event_from=None)
+    assert (changed.name, changed.group_by, changed.event_from) == ("n2", None, None)
+    same = await call("billable_metrics.update", id=made.id)
+    assert same.name == "n2"
+    first = await call("billable_metrics.list", merchant_id="org_dev", limit=1)
+    assert len(first.data) == 1
+    listed = await call(
+        "billable_metrics.list",
+        merchant_id="org_dev",
+        product_id="prod_dev",
+        limit=100,
+        offset=max(0, first.pagination.total - 100),
+    )
+    assert made.id in [one.id for one in listed.data]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("aggregation", "usage"),
+    [("SUM", 60), ("COUNT", 3), ("AVG", 20), ("MIN", 10), ("MAX", 30), ("UNIQUE_COUNT", 3), ("LATEST", 30)],
+)
+async def test_every_aggregation_reads_back(
+    call: Caller, event_type: str, aggregation: str, usage: float
+) -> None:
+    value = None if aggregation == "COUNT" else "$.tokens"
+    metric = await _metric(call, event_type, aggregation=aggregation, value_property=value)
+    for hour, tokens in enumerate((10, 20, 30)):
+        await call(
+            "events.ingest",
+            request=_request(event_type, data={"tokens": tokens}, timestamp=_FROM + timedelta(hours=hour)),
+        )
+    answer = await _until(
+        lambda: call("billable_metrics.meter", id=metric.id, from_=_FROM, to=_TO, window_size="HOUR"),
+        lambda answer: len(answer.windowed_values) == 3,
+    )
+    assert answer.total_value == usage
+
+
+@pytest.mark.anyio
+async def test_usage_is_read_by_hour_grouped_and_filtered(call: Caller, event_type: str) -> None:
+    metric = await _metric(call, event_type)
+    for hour, model, tokens in ((0, "a", 1.5), (0, "b", 2), (3, "a", 4)):
+        accepted = await call(
+            "events.ingest",
+            request=_request(
+                event_type,
+                data={"tokens": tokens, "model": model},
+                timestamp=_FROM + timedelta(hours=hour),
+                idempotency_key=f"{event_type}/{hour}{model}",
+            ),
+        )
+        assert accepted.idempotency_key == f"{event_type}/{hour}{model}"
+    period = {"id": metric.id, "from_": _FROM, "to": _TO}
+    answer = await _until(
+        lambda: call("billable_metrics.meter", **period, window_size="HOUR", group_by="subject,model"),
+        lambda answer: answer.total_value == 7.5,
+    )
+    cells = [
+        (window.window_start, group.group_by["model"], window.value)
+        for window, group in zip(answer.windowed_values, answer.grouped_values, strict=True)
+    ]
+    assert cells == [(_FROM, "a", 1.5), (_FROM, "b", 2), (_FROM + timedelta(hours=3), "a", 4)]
+    filtered = await call("billable_metrics.meter", **period, filter_group_by=json.dumps({"model": "a"}))
+    assert filtered.total_value == 5.5
+    nobody = await call("billable_metrics.meter", **period, subject="cus_nobody")
+    assert nobody.total_value == 0
+    top = await call("billable_metrics.meter", **period, group_by="model", group_limit=1)
+    assert ([one.group_by for one in top.grouped_values], top.group_count) == ([{"model": "a"}], 2)
+    # The published guides pass naive datetimes.
+    naive = {"from_": _FROM.replace(tzinfo=None), "to": _TO.replace(tzinfo=None)}
+    assert (await call("billable_metrics.meter", id=metric.id, **naive)).total_value == 7.5
+
+
+@pytest.mark.anyio
+async def test_events_are_listed_as_they_were_sent(call: Caller, event_type: str) -> None:
+    metric = await _metric(call, event_type)
+    await call(
+        "events.ingest", request=_request(event_type, idempotency_key=f"{event_type}/k", external_id="x-1")
+    )
+    await call(
+        "events.ingest",
+        request={
+            "type": event_type,
+            "source": "svc",
+            "external_subject": "acme",
+            "data": {"tokens": 1},
+            "timestamp": _FROM,
+        },
+    )
+    period = {"id": metric.id, "from_": _FROM, "to": _TO}
+    listed = await _until(
+        lambda: call("billable_metrics.list_events", **period), lambda page: len(page.events) == 2
+    )
+    newest, oldest = listed.events
+    assert (newest.idempotency_key, newest.external_id) == (f"{event_type}/k", "x-1")
+    assert newest.data == {"tokens": 1500, "model": "gpt"}
+    assert newest.time == _FROM + timedelta(hours=12, microseconds=123456)
+    assert (oldest.subject, oldest.external_subject) == ("", "acme")
+    by_external_id = await call("billable_metrics.list_events", **period, external_id="x-1")
+    assert [one.idempotency_key for one in by_external_id.events] == [f"{event_type}/k"]
+    second = await call("billable_metrics.list_events", **period, limit=1, offset=1)
+    assert [one.external_subject for one in second.events] == ["acme"]
+    assert second.pagination.total == 2
+
+
+@pytest.mark.anyio
+async def test_a_repeated_idempotency_key_is_accepted_and_counts_once(call: Caller, event_type: str) -> None:
+    metric = await _metric(call, event_type)
+    for _ in range(3):
+        await call("events.ingest", request=_request(event_type, idempotency_key=f"{event_type}/k"))
+    await call("events.ingest", request=_request(event_type))
+    answer = await _until(
+        lambda: call("billable_metrics.meter", id=metric.id, from_=_FROM, to=_TO, group_by="model"),
+        lambda answer: answer.total_value >= 3000,
+    )
+    assert (answer.total_value, answer.grouped_values[0].event_count) == (3000, 2)
+
+
+@pytest.mark.anyio
+async def test_bad_fields_are_typed_400s_that_name_the_field(call: Caller) -> None:
+    with pytest.raises(errors.BadRequest) as refused:
+        await _metric(call, "t", value_property="tokens")
+    assert isinstance(refused.value.data, errors.ValidationErrorData)
+    assert "valueProperty" in [one.field for one in refused.value.data.errors]
+    with pytest.raises(errors.BadRequest):
+        await call("events.ingest", request=_request("t", external_id="not a legal id"))
+    with pytest.raises(errors.BadRequest):
+        await call("billable_metrics.meter", id="bm_none", from_=_TO, to=_FROM)
+
+
+@pytest.mark.anyio
+async def test_a_wrong_key_is_a_401(server: Server) -> None:
+    with Paygentic(server_url=server.url, bearer_auth="nonsense") as stranger:
+        with pytest.raises(errors.Error) as refused:
+            stranger.events.ingest(request=_request("t"))
+        assert refused.value.status_code == 401
+        with pytest.raises(errors.PaygenticDefaultError) as untyped:
+            stranger.products.get(id="prod_dev")
+        assert untyped.value.status_code == 401
+
+
+@pytest.mark.anyio
+async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
+    with pytest.raises(errors.Error) as refused:
+        await _metric(call, "t", merchant_id="org_other")
+    assert refused.value.status_code == 403
+    with pytest.raises(errors.Error) as refused:
+        await call("events.ingest", request=_request("t", namespace="org_other"))
+    assert refused.value.status_code == 403
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("billable_metrics.get", {"id": "bm_none"}),
+        ("billable_metrics.update", {"id": "bm_none", "name": "n"}),
+        ("billable_metrics.meter", {"id": "bm_none", "from_": _FROM, "to": _TO}),
+        ("billable_metrics.list_events", {"id": "bm_none", "from_": _FROM, "to": _TO}),
+        ("products.get", {"id": "prod_none"}),
+        ("products.update", {"id": "prod_none", "name": "n"}),
+    ],
+)
+async def test_what_is_not_there_is_a_typed_404(
+    call: Caller, operation: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.Error) as refused:
+        await call(operation, **arguments)
+    assert refused.value.status_code == 404
+    assert refused.value.data.message

@@ -1,0 +1,382 @@
+"""The UsageReader port: ClickHouse's answers against an independent recomputation from the same rows."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import product
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.usage import MAX_CELLS, ClickHouseUsage
+from meterhouse.domain.billable_metric import Aggregation, Definition
+from meterhouse.domain.errors import Invalid
+from meterhouse.domain.event import Event, id_hash, value_hash
+from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, to_datetime
+from meterhouse.domain.position import Position
+from meterhouse.domain.rollup import Latest, Reading, RollupState
+from meterhouse.domain.usage import EventPageQuestion, GroupTotal, Usage, UsageCell, UsageQuestion
+from meterhouse.domain.window import Window, WindowSize
+
+T0 = parse("2026-02-27T00:00:00Z")  # two days before a month ends
+ODD = 'o\'dd \\ "näme"\t{x:String}'
+MODELS = ("gpt", "claude", ODD, "")
+SUBJECTS = ("cus_1", "cus_2", ODD, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """A metered event as the test made it up."""
+
+    subject: str
+    time: Instant
+    received_at: Instant
+    offset: int
+    model: str
+    region: str
+    value: Decimal
+    unique: int
+
+    def group(self, name: str) -> str:
+        return {"subject": self.subject, "model": self.model, "region": self.region}.get(name, "")
+
+
+def metered_events(seed: int, size: int = 400) -> list[Metered]:
+    """Events over five days, many of them on window borders or within one minute."""
+    dice = random.Random(seed)
+    borders = [0, 1, -1, MINUTE, MINUTE - 1, HOUR, HOUR - 1, DAY, DAY - 1, 59 * SECOND]
+    events = []
+    for offset in range(size):
+        spread = dice.randrange(5 * DAY) if dice.random() < 0.5 else dice.randrange(3 * HOUR)
+        border = dice.randrange(120) * HOUR + dice.choice(borders)
+        time = T0 + (spread if dice.random() < 0.7 else max(border, 0))
+        value = Decimal(dice.randrange(-(10**6), 10**6)).scaleb(dice.choice([0, -2, -18, 10]))
+        unique = value_hash(str(dice.randrange(40)))
+        subject, model = dice.choice(SUBJECTS), dice.choice(MODELS)
+        events.append(
+            Metered(subject, time, T0 + offset % 7, offset, model, dice.choice("ab"), value, unique)
+        )
+    return events
+
+
+def definition(aggregation: Aggregation, namespace: str = "org_1") -> Definition:
+    dimensions = (("model", ("model",)), ("region", ("region",)))
+    return Definition(
+        billable_metric_id=f"bm_{aggregation.lower()}",
+        version=3,
+        namespace=namespace,
+        aggregation=aggregation,
+        event_type="call",
+        value_path=("tokens",),
+        dimensions=dimensions,
+    )
+
+
+METERED_COLUMNS = [
+    "namespace", "billable_metric_id", "version", "subject", "external_subject", "time", "received_at",
+    "log_partition", "log_offset", "dimensions", "value", "unique_hash",
+]  # fmt: skip
+
+# Written out here a second time on purpose: the reader is tested against the table's meaning.
+ROLL_UP = """
+INSERT INTO {table} SELECT
+    namespace, billable_metric_id, version, subject, external_subject, {start}(time) AS w, dimensions,
+    count(), sum(toDecimal256(value, 18)), min(value), max(value),
+    max(tuple(time, received_at, log_partition, log_offset, assumeNotNull(value))),
+    groupUniqArray(unique_hash), 0
+FROM metered_events GROUP BY namespace, billable_metric_id, version, subject, external_subject, w, dimensions
+"""
+
+
+async def store(pool: ClickHousePool, counted: Iterable[tuple[Definition, Sequence[Metered]]]) -> None:
+    rows = [
+        [
+            one.namespace, one.billable_metric_id, one.version, event.subject, "ext", to_datetime(event.time),
+            to_datetime(event.received_at), 0, event.offset, {"model": event.model, "region": event.region},
+            event.value, event.unique,
+        ]
+        for one, events in counted
+        for event in events
+    ]  # fmt: skip
+
+    def insert(client: Client) -> None:
+        client.insert("metered_events", rows, METERED_COLUMNS)
+        for table, start in (("rollups_minute", "toStartOfMinute"), ("rollups_hour", "toStartOfHour")):
+            client.command(ROLL_UP.format(table=table, start=start))
+
+    await pool.run(insert)
+
+
+def recomputed(question: UsageQuestion, events: Iterable[Metered]) -> Usage:
+    """The answer by the definition of usage: every event looked at, one state a cell."""
+    total = RollupState()
+    cells: dict[tuple[Window | None, tuple[str, ...]], RollupState] = defaultdict(RollupState)
+    groups: dict[tuple[str, ...], RollupState] = defaultdict(RollupState)
+    for event in events:
+        filtered = all(event.group(name) == text for name, text in question.filters.items())
+        if event.time not in question.period or not filtered:
+            continue
+        if question.subject is not None and event.subject != question.subject:
+            continue
+        latest = Latest(event.time, event.received_at, 0, event.offset, event.value)
+        value = event.value
+        state = RollupState(1, value, value, value, latest, frozenset([event.unique]))
+        size = question.window_size
+        window = size.window_of(event.time) if size is not None else None
+        group = tuple(event.group(name) for name in question.group_by)
+        total = total.merge(state)
+        cells[window, group] = cells[window, group].merge(state)
+        groups[group] = groups[group].merge(state)
+    cell_order = sorted(cells, key=lambda key: (key[0].start if key[0] else 0, key[1]))
+    keyed = question.window_size is not None or bool(question.group_by)
+    return Usage(
+        total.reading(),
+        tuple(UsageCell(*key, cells[key].reading()) for key in cell_order) if keyed else (),
+        tuple(GroupTotal(key, groups[key].reading()) for key in sorted(groups)) if question.group_by else (),
+    )
+
+
+def shown(aggregation: Aggregation, usage: Usage) -> object:
+    """What a reader of that aggregation sees, and the number of events behind each figure."""
+
+    def figures(reading: Reading) -> tuple[int, Decimal]:
+        return reading.count, reading.value(aggregation)
+
+    return (
+        figures(usage.total),
+        [(cell.window, cell.group, figures(cell.reading)) for cell in usage.cells],
+        [(total.group, figures(total.reading)) for total in usage.groups],
+    )
+
+
+PERIODS = [
+    Window(T0, T0 + 5 * DAY),
+    Window(T0 + 30 * MINUTE + 17 * SECOND + 3, T0 + 3 * DAY + 2 * HOUR + 59 * MINUTE + 1),
+    Window(T0 + 2 * MINUTE + 1, T0 + 2 * MINUTE + 2 * SECOND),
+    Window(T0 + HOUR - 1, T0 + HOUR + 1),
+    Window(T0 + 59 * MINUTE, T0 + 2 * HOUR + MINUTE),
+    Window(0, parse("2199-12-31T23:59:59.999999Z")),
+]
+ASKED = [
+    ((), {}, None),
+    (("model",), {}, None),
+    (("subject", "region"), {"model": ODD}, None),
+    (("region",), {"subject": ""}, None),
+    ((), {"region": "a", "model": ""}, "cus_1"),
+    (("model",), {}, ODD),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("aggregation", Aggregation)
+async def test_usage_equals_a_recomputation_from_every_event(
+    clickhouse: ClickHousePool, aggregation: Aggregation
+) -> None:
+    events, one = metered_events(seed=len(aggregation)), definition(aggregation)
+    older = Definition(
+        billable_metric_id=one.billable_metric_id, version=2, namespace="org_1", aggregation=aggregation
+    )
+    await store(clickhouse, [(one, events), (definition(aggregation, "org_2"), events), (older, events[:50])])
+    reader = ClickHouseUsage(clickhouse)
+    for period, (group_by, filters, subject), size in product(PERIODS, ASKED, [None, *WindowSize]):
+        question = UsageQuestion(
+            definition=one,
+            period=period,
+            subject=subject,
+            filters=filters,
+            window_size=size,
+            group_by=group_by,
+        )
+        found = await reader.usage(question)
+        assert shown(aggregation, found) == shown(aggregation, recomputed(question, events)), question
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("group_by", [(), ("model",)])
+@pytest.mark.parametrize("size", [None, WindowSize.DAY])
+async def test_usage_of_nothing_is_zero_without_cells(
+    clickhouse: ClickHousePool, size: WindowSize | None, group_by: tuple[str, ...]
+) -> None:
+    reader = ClickHouseUsage(clickhouse)
+    for period in (Window(T0, T0), Window(T0, T0 + DAY), Window(T0 + 1, T0 + 2)):
+        for aggregation in Aggregation:
+            question = UsageQuestion(
+                definition=definition(aggregation), period=period, window_size=size, group_by=group_by
+            )
+            found = await reader.usage(question)
+            assert shown(aggregation, found) == ((0, Decimal(0)), [], [])
+
+
+@pytest.mark.anyio
+async def test_sums_beyond_38_digits_are_exact(clickhouse: ClickHousePool) -> None:
+    largest = Decimal("99999999999999999999.999999999999999999")
+    events = [Metered("cus_1", T0 + i, T0, i, "gpt", "a", largest, 0) for i in range(50)]
+    one = definition(Aggregation.SUM)
+    await store(clickhouse, [(one, events)])
+    for period in (Window(T0, T0 + DAY), Window(T0, T0 + 50)):
+        found = await ClickHouseUsage(clickhouse).usage(UsageQuestion(definition=one, period=period))
+        assert found.total.sum == Decimal("4999999999999999999999.999999999999999950")
+
+
+@pytest.mark.anyio
+async def test_a_question_for_too_many_windows_is_refused_by_name(clickhouse: ClickHousePool) -> None:
+    one = definition(Aggregation.COUNT)
+
+    def insert(client: Client) -> None:
+        client.command(
+            "INSERT INTO rollups_minute (namespace, billable_metric_id, version, window_start, count) "
+            "SELECT 'org_1', {metric:String}, 3, toDateTime({start:Int64} + number * 60, 'UTC'), 1 "
+            "FROM numbers({cells:UInt64}) SETTINGS max_partitions_per_insert_block = 0",
+            parameters={"metric": one.billable_metric_id, "start": T0 // SECOND, "cells": MAX_CELLS + 1},
+        )
+
+    await clickhouse.run(insert)
+    period = Window(T0, T0 + 400 * DAY)
+    question = UsageQuestion(definition=one, period=period, window_size=WindowSize.MINUTE)
+    with pytest.raises(Invalid, match="windowSize"):
+        await ClickHouseUsage(clickhouse).usage(question)
+
+
+# --- events ---
+
+EVENT_COLUMNS = [
+    "log_partition", "log_offset", "id_hash", "namespace", "source", "id", "type", "subject",
+    "external_subject", "external_id", "time", "received_at", "data", "attributes", "disposition",
+]  # fmt: skip
+
+
+def event(id: str, *, namespace: str = "org_1", source: str = "api", at: Instant = T0, **rest: str) -> Event:
+    return Event(
+        namespace=namespace,
+        source=source,
+        id=id,
+        type="call",
+        time=at,
+        received_at=T0 + 5,
+        data=b'{"tokens": 1.10, "note": "\xc3\xa9"}',
+        attributes={"datacontenttype": "application/json", "retries": 3, "test": True},
+        **rest,
+    )
+
+
+async def keep(pool: ClickHousePool, events: Sequence[Event], one: Definition) -> None:
+    """Store the events at offsets 0, 1, … (each twice, as before a merge), all counted by `one`."""
+    rows = [
+        [
+            0, offset, id_hash(e.namespace, e.source, e.id), e.namespace, e.source, e.id, e.type, e.subject,
+            e.external_subject, e.external_id, to_datetime(e.time), to_datetime(e.received_at), e.data,
+            b'{"datacontenttype":"application/json","retries":3,"test":true}', "counted",
+        ]
+        for offset, e in enumerate(events)
+    ]  # fmt: skip
+    metered: list[list[object]] = [
+        [
+            e.namespace, one.billable_metric_id, one.version, e.subject, e.external_subject,
+            to_datetime(e.time), to_datetime(e.received_at), 0, offset, {}, None, 0,
+        ]
+        for offset, e in enumerate(events)
+    ]  # fmt: skip
+
+    def insert(client: Client) -> None:
+        client.insert("events", rows, EVENT_COLUMNS)
+        client.insert("events", rows, EVENT_COLUMNS)
+        client.insert("event_ids", [[row[2], 0, row[1], 1] for row in rows])
+        client.insert("metered_events", metered, METERED_COLUMNS)
+
+    await pool.run(insert)
+
+
+def page_question(one: Definition, **changes: object) -> EventPageQuestion:
+    question = EventPageQuestion(
+        definition=one,
+        period=Window(T0, T0 + DAY),
+        subject=None,
+        external_id=None,
+        external_subject=None,
+        limit=10,
+        offset=0,
+    )
+    return replace(question, **changes)  # type: ignore[arg-type] # a test's shorthand
+
+
+@pytest.mark.anyio
+async def test_events_are_listed_newest_first_and_only_of_the_namespace(clickhouse: ClickHousePool) -> None:
+    one = definition(Aggregation.COUNT)
+    events = [event(f"e{i}", at=T0 + i % 5 * SECOND, subject="cus_1") for i in range(12)]
+    strange = event("strange", namespace="org_2", at=T0 + 1)
+    await keep(clickhouse, [*events, strange], one)
+    reader = ClickHouseUsage(clickhouse)
+    expected = sorted(events, key=lambda e: (e.time, int(e.id[1:])), reverse=True)
+    first = await reader.events(page_question(one))
+    second = await reader.events(page_question(one, offset=10))
+    assert [*first.events, *second.events] == expected
+    assert (first.total, second.total) == (12, 12)
+    inner = await reader.events(page_question(one, period=Window(T0 + SECOND, T0 + 2 * SECOND)))
+    assert [e.id for e in inner.events] == ["e11", "e6", "e1"]
+    none = await reader.events(page_question(one, period=Window(T0, T0)))
+    assert (none.events, none.total) == ((), 0)
+
+
+@pytest.mark.anyio
+async def test_events_are_filtered_by_subject_and_external_names(clickhouse: ClickHousePool) -> None:
+    one = definition(Aggregation.COUNT)
+    linked = event("linked", subject="cus_1", external_id=ODD)
+    both = event("both", subject="cus_1", external_subject=ODD)
+    unlinked = event("unlinked", external_subject="cus_1")
+    await keep(clickhouse, [linked, both, unlinked], one)
+    reader = ClickHouseUsage(clickhouse)
+
+    async def found(**changes: object) -> set[str]:
+        page = await reader.events(page_question(one, **changes))
+        assert page.total == len(page.events)
+        return {e.id for e in page.events}
+
+    assert await found(subject="cus_1") == {"linked", "both"}
+    assert await found(subject="") == {"unlinked"}
+    assert await found(external_subject=ODD) == {"both"}
+    assert await found(external_id=ODD) == {"linked"}
+    assert await found(external_id=ODD, subject="cus_2") == set()
+
+
+@pytest.mark.anyio
+async def test_an_event_is_found_by_its_id_with_its_repeats(clickhouse: ClickHousePool) -> None:
+    one = definition(Aggregation.COUNT)
+    mine = event(ODD, subject="cus_1")
+    elsewhere = event(ODD, source="worker")
+    await keep(clickhouse, [mine, elsewhere, event(ODD, namespace="org_2"), event("other")], one)
+    identity = id_hash("org_1", "api", ODD)
+    conflict = 140  # after more plain repeats than are listed
+
+    def repeat(client: Client) -> None:
+        columns = [
+            "id_hash",
+            "log_partition",
+            "log_offset",
+            "first_partition",
+            "first_offset",
+            "received_at",
+            "payload",
+        ]
+        rows = [
+            [identity, 0, 10 + i, 0, 0, to_datetime(T0 + i), b'{"tokens": 2}' if i == conflict else b""]
+            for i in range(150)
+        ]
+        client.insert("event_repeats", rows, columns)
+        client.insert("event_repeats", rows[:3], columns)
+
+    await clickhouse.run(repeat)
+    reader = ClickHouseUsage(clickhouse)
+    (found,) = await reader.lookup("org_1", ODD, "api")
+    assert found.event == mine
+    assert (found.position, found.disposition, found.repeat_count) == (Position(0, 1), "counted", 150)
+    listed = [repeated.position.offset for repeated in found.repeats]
+    assert listed == [*range(11, 110), 11 + conflict]
+    assert [one.payload for one in found.repeats if one.payload] == [b'{"tokens": 2}']
+    assert [stored.event for stored in await reader.lookup("org_1", ODD, None)] == [mine, elsewhere]
+    assert await reader.lookup("org_1", ODD, "nobody") == ()
+    assert await reader.lookup("org_3", ODD, None) == ()

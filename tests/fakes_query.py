@@ -1,0 +1,335 @@
+"""The query service's ports in memory, over events that a test hands in, and the service on top of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from meterhouse.adapters.cloudevents_json import parse_data
+from meterhouse.domain.billable_metric import (
+    BillableMetric,
+    Definition,
+    MetricVersion,
+    Product,
+    VersionState,
+    parse_path,
+)
+from meterhouse.domain.disposition import Counted
+from meterhouse.domain.errors import NotFound
+from meterhouse.domain.event import Event, value_hash
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.matching import outcome_of
+from meterhouse.domain.position import Position
+from meterhouse.domain.rollup import Latest, RollupState
+from meterhouse.domain.usage import (
+    EventPage,
+    EventPageQuestion,
+    GroupTotal,
+    Repeat,
+    StoredEvent,
+    Usage,
+    UsageCell,
+    UsageQuestion,
+)
+from meterhouse.domain.window import Window
+from meterhouse.ports import Page, Serving
+from meterhouse.settings import QuerySettings
+from query.app import create_app
+
+KEY = "key_a"
+MERCHANT = "org_a"
+OTHER_KEY = "key_b"
+OTHER_MERCHANT = "org_b"
+NOW = 1_777_636_800_000_000  # 2026-05-01T12:00:00Z
+
+Group = tuple[str, ...]
+Row = tuple[Event, int, Counted]
+
+
+def definition_of(metric: BillableMetric) -> Definition:
+    """What a billable metric counts."""
+    dimensions = sorted((metric.group_by or {}).items())
+    return Definition(
+        billable_metric_id=metric.id,
+        version=metric.version,
+        namespace=metric.merchant_id,
+        aggregation=metric.aggregation,
+        event_type=metric.event_type,
+        value_path=None if metric.value_property is None else parse_path(metric.value_property),
+        dimensions=tuple((name, parse_path(path)) for name, path in dimensions),
+        event_from=metric.event_from,
+    )
+
+
+class FakeProducts:
+    """Implements ProductCatalog."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Product] = {}
+
+    async def create(self, product: Product) -> Product:
+        self.rows[product.id] = product
+        return product
+
+    async def get(self, merchant_id: str, id: str) -> Product:
+        product = self.rows.get(id)
+        if product is None or product.merchant_id != merchant_id:
+            raise NotFound(f"there is no product {id}")
+        return product
+
+    async def page(self, merchant_id: str, limit: int, offset: int) -> Page[Product]:
+        own = tuple(product for product in self.rows.values() if product.merchant_id == merchant_id)
+        return Page(own[offset : offset + limit], len(own))
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> Product:
+        self.rows[id] = replace(await self.get(merchant_id, id), **changes)
+        return self.rows[id]
+
+
+class FakeMetrics:
+    """Implements MetricCatalog and MetricDirectory.
+
+    A version is active at once, unless `building` is set; then `activate` makes the newest one active.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, BillableMetric] = {}
+        self.active: dict[str, Definition] = {}
+        self.building = False
+
+    def activate(self, id: str) -> None:
+        self.active[id] = definition_of(self.rows[id])
+
+    async def create(self, metric: BillableMetric) -> BillableMetric:
+        self.rows[metric.id] = metric
+        if not self.building:
+            self.activate(metric.id)
+        return metric
+
+    async def get(self, merchant_id: str, id: str) -> Serving:
+        metric = self.rows.get(id)
+        if metric is None or metric.merchant_id != merchant_id:
+            raise NotFound(f"there is no billable metric {id}")
+        definition = definition_of(metric)
+        active = self.active.get(id)
+        state = VersionState.ACTIVE if active == definition else VersionState.BUILDING
+        newest = MetricVersion(definition=definition, state=state)
+        if active is None:
+            return Serving(metric, newest, newest)
+        return Serving(metric, MetricVersion(definition=active, state=VersionState.ACTIVE), newest)
+
+    async def page(
+        self, merchant_id: str, product_id: str | None, item_id: str | None, limit: int, offset: int
+    ) -> Page[BillableMetric]:
+        own = tuple(
+            metric
+            for metric in self.rows.values()
+            if metric.merchant_id == merchant_id
+            and product_id in (None, metric.product_id)
+            and item_id in (None, metric.item_id)
+        )
+        return Page(own[offset : offset + limit], len(own))
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> BillableMetric:
+        old = (await self.get(merchant_id, id)).metric
+        new = replace(old, **changes)
+        if replace(definition_of(new), version=0) != replace(definition_of(old), version=0):
+            new = replace(new, version=old.version + 1)
+        self.rows[id] = new
+        if not self.building:
+            self.activate(id)
+        return new
+
+    async def serving(self, merchant_id: str) -> Sequence[Serving]:
+        own = [metric.id for metric in self.rows.values() if metric.merchant_id == merchant_id]
+        return [await self.get(merchant_id, id) for id in own]
+
+
+class FakeUsage:
+    """Implements UsageReader by folding every event for every question."""
+
+    def __init__(self) -> None:
+        self.events_of_log: list[Event] = []
+        self.repeats: dict[str, tuple[Repeat, ...]] = {}
+
+    async def usage(self, question: UsageQuestion) -> Usage:
+        cells: dict[tuple[Window | None, Group], RollupState] = defaultdict(RollupState)
+        groups: dict[Group, RollupState] = defaultdict(RollupState)
+        total = RollupState()
+        for event, offset, counted in self._rows(question.definition, question.period):
+            named = dict(zip(question.definition.dimension_names, counted.dimensions, strict=True))
+            named["subject"] = event.subject
+            wanted = dict(question.filters)
+            if question.subject is not None:
+                wanted["subject"] = question.subject
+            if any(named[name] != text for name, text in wanted.items()):
+                continue
+            size = question.window_size
+            window = None if size is None else size.window_of(event.time)
+            group = tuple(named[name] for name in question.group_by)
+            state = _state(event, offset, counted)
+            total = total.merge(state)
+            cells[window, group] = cells[window, group].merge(state)
+            groups[group] = groups[group].merge(state)
+        asked = question.window_size is not None or question.group_by
+        return Usage(
+            total.reading(),
+            tuple(UsageCell(window, group, one.reading()) for (window, group), one in cells.items())
+            if asked
+            else (),
+            tuple(GroupTotal(group, one.reading()) for group, one in groups.items())
+            if question.group_by
+            else (),
+        )
+
+    async def events(self, question: EventPageQuestion) -> EventPage:
+        wanted = {
+            "subject": question.subject,
+            "external_id": question.external_id,
+            "external_subject": question.external_subject,
+        }
+        found = [
+            event
+            for event, _, _ in self._rows(question.definition, question.period)
+            if all(text is None or getattr(event, name) == text for name, text in wanted.items())
+        ]
+        found.sort(key=lambda event: event.time, reverse=True)
+        return EventPage(tuple(found[question.offset : question.offset + question.limit]), len(found))
+
+    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+        return [
+            StoredEvent(event, Position(0, offset + 1), "counted", self.repeats.get(event.id, ()))
+            for offset, event in enumerate(self.events_of_log)
+            if (event.namespace, event.id) == (namespace, event_id) and source in (None, event.source)
+        ]
+
+    def _rows(self, definition: Definition, period: Window) -> list[Row]:
+        rows: list[Row] = []
+        for offset, event in enumerate(self.events_of_log):
+            own = (event.namespace, event.type) == (definition.namespace, definition.event_type)
+            if not own or event.time not in period:
+                continue
+            outcome = outcome_of(definition, event.time, parse_data(event.data))
+            if isinstance(outcome, Counted):
+                rows.append((event, offset, outcome))
+        return rows
+
+
+def _state(event: Event, offset: int, counted: Counted) -> RollupState:
+    value = counted.value
+    if isinstance(value, Decimal):
+        latest = Latest(event.time, event.received_at, 0, offset, value)
+        return RollupState(1, value, value, value, latest)
+    text = f"event {offset}" if value is None else value
+    return RollupState(1, unique=frozenset({value_hash(text)}))
+
+
+class FakeWatermark:
+    """Implements Watermark. Each question finds `step` more of the log counted."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, int] = {0: 0}
+        self.step = 0
+        self.asked = 0
+
+    async def counted(self) -> Mapping[int, int]:
+        self.asked += 1
+        self.at = {partition: offset + self.step for partition, offset in self.at.items()}
+        return dict(self.at)
+
+
+class FakeKeys:
+    """Implements KeyRing."""
+
+    async def merchant_of(self, key: str) -> str | None:
+        return {KEY: MERCHANT, OTHER_KEY: OTHER_MERCHANT}.get(key)
+
+
+class FakeClock:
+    """Implements Clock; each look is a second later."""
+
+    def __init__(self) -> None:
+        self._now = NOW
+
+    def now(self) -> Instant:
+        self._now += 1_000_000
+        return self._now
+
+
+@dataclass
+class QueryService:
+    """The service over fakes, and a client of merchant `org_a`, which has the product `prod_a`."""
+
+    products: FakeProducts = field(default_factory=FakeProducts)
+    metrics: FakeMetrics = field(default_factory=FakeMetrics)
+    usage: FakeUsage = field(default_factory=FakeUsage)
+    watermark: FakeWatermark = field(default_factory=FakeWatermark)
+    after_timeout: timedelta = timedelta(seconds=10)
+    extra_openapi: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.app = create_app(
+            products=self.products,
+            metrics=self.metrics,
+            directory=self.metrics,
+            watermark=self.watermark,
+            usage=self.usage,
+            keys=FakeKeys(),
+            clock=FakeClock(),
+            settings=QuerySettings(after_timeout=self.after_timeout),
+            extra_openapi=self.extra_openapi,
+        )
+        self.client = self.client_of(KEY)
+        for merchant, id in ((MERCHANT, "prod_a"), (OTHER_MERCHANT, "prod_b")):
+            self.products.rows[id] = Product(
+                id=id,
+                merchant_id=merchant,
+                name=id,
+                description="",
+                metadata={},
+                created_at=NOW,
+                updated_at=NOW,
+            )
+
+    def client_of(self, key: str | None) -> httpx.AsyncClient:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        transport = httpx.ASGITransport(self.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://query.test", headers=headers)
+
+    def add(self, *events: Event) -> None:
+        """Put events into the log, counted at once."""
+        self.usage.events_of_log.extend(events)
+        self.watermark.at[0] = len(self.usage.events_of_log)
+
+    async def metric(self, **fields: object) -> str:
+        """A SUM of `$.n` over events of type `t`, but for `fields`; answers its id."""
+        response = await self.client.post("/v0/billableMetrics", json=metric_body(**fields))
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
+
+def metric_body(**fields: object) -> dict[str, object]:
+    """A good request for a billable metric, but for `fields`; those that are `...` are left out."""
+    body: dict[str, object] = {
+        "aggregation": "SUM",
+        "name": "Tokens",
+        "description": "d",
+        "unit": "tokens",
+        "merchantId": MERCHANT,
+        "eventType": "t",
+        "valueProperty": "$.n",
+    }
+    return {name: value for name, value in (body | fields).items() if value is not ...}
+
+
+def event(id: str, data: bytes = b"{}", *, minute: int = 0, subject: str = "cus_1", **fields: Any) -> Event:
+    """An event of type `t` so many minutes after NOW."""
+    time = NOW + minute * 60_000_000
+    standard: dict[str, Any] = {"namespace": MERCHANT, "source": "s", "type": "t", "received_at": time}
+    return Event(id=id, data=data, time=time, subject=subject, **(standard | fields))

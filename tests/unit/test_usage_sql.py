@@ -1,0 +1,106 @@
+"""The SQL that answers a question about usage, without a database."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meterhouse.adapters.clickhouse.usage_sql import Statement, pieces, usage_statement
+from meterhouse.domain.billable_metric import Aggregation, Definition
+from meterhouse.domain.block import Table
+from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, parse
+from meterhouse.domain.usage import UsageQuestion
+from meterhouse.domain.window import Window, WindowSize
+
+T0 = parse("2026-05-01T10:00:00Z")
+SPLICED = "x'); DROP TABLE events; --"
+
+lengths = {Table.ROLLUPS_HOUR: HOUR, Table.ROLLUPS_MINUTE: MINUTE, Table.METERED_EVENTS: 1}
+borders = st.builds(
+    lambda unit, number, off: max(unit * number + off, 0),
+    st.sampled_from([MINUTE, HOUR]),
+    st.integers(0, 70),
+    st.integers(-2, 2),
+)
+instants = st.one_of(st.integers(0, 3 * DAY), borders)
+
+
+def statement(**changes: object) -> Statement:
+    definition = Definition(
+        billable_metric_id="bm_1", version=1, namespace="org_1", aggregation=Aggregation.AVG
+    )
+    asked: dict[str, object] = {"definition": definition, "period": Window(T0, T0 + DAY), **changes}
+    built = usage_statement(UsageQuestion(**asked))  # type: ignore[arg-type] # a test's shorthand
+    assert built is not None
+    return built
+
+
+@given(instants, instants, st.booleans())
+def test_pieces_tile_the_period_exactly_and_fit_their_tables(start: int, end: int, by_minute: bool) -> None:
+    found = pieces(Window(start, end), by_minute=by_minute)
+    windows = sorted(window for several in found.values() for window in several)
+    if start >= end:
+        assert windows == []
+        return
+    assert (windows[0].start, windows[-1].end) == (start, end)
+    assert all(one.end == following.start for one, following in pairwise(windows))
+    for table, several in found.items():
+        assert all(
+            w.start < w.end and w.start % lengths[table] == w.end % lengths[table] == 0 for w in several
+        )
+    assert not (by_minute and Table.ROLLUPS_HOUR in found)
+
+
+@given(instants, instants)
+def test_pieces_are_as_coarse_as_they_can_be(start: int, end: int) -> None:
+    found = pieces(Window(start, end))
+    assert all(window.end - window.start < 2 * MINUTE for window in found.get(Table.METERED_EVENTS, []))
+    assert all(window.end - window.start < 2 * HOUR for window in found.get(Table.ROLLUPS_MINUTE, []))
+
+
+def test_a_period_of_whole_hours_reads_hours_alone() -> None:
+    assert pieces(Window(T0, T0 + DAY)) == {Table.ROLLUPS_HOUR: [Window(T0, T0 + DAY)]}
+
+
+def test_ragged_edges_read_minutes_and_events() -> None:
+    start, end = T0 - 61 * SECOND, T0 + HOUR + MINUTE + 1
+    assert pieces(Window(start, end)) == {
+        Table.METERED_EVENTS: [Window(start, T0 - MINUTE), Window(end - 1, end)],
+        Table.ROLLUPS_MINUTE: [Window(T0 - MINUTE, T0), Window(T0 + HOUR, T0 + HOUR + MINUTE)],
+        Table.ROLLUPS_HOUR: [Window(T0, T0 + HOUR)],
+    }
+
+
+def test_an_empty_period_needs_no_statement() -> None:
+    definition = Definition(
+        billable_metric_id="bm_1", version=1, namespace="org_1", aggregation=Aggregation.SUM
+    )
+    assert usage_statement(UsageQuestion(definition=definition, period=Window(T0, T0))) is None
+
+
+@pytest.mark.parametrize("size", [None, *WindowSize])
+def test_nothing_of_a_question_is_spliced_and_every_place_is_bound(size: WindowSize | None) -> None:
+    built = statement(
+        subject=SPLICED,
+        filters={SPLICED: SPLICED, "subject": SPLICED},
+        group_by=(SPLICED, "subject"),
+        window_size=size,
+        period=Window(T0 + 1, T0 + DAY + MINUTE + 1),
+    )
+    assert "DROP" not in built.text
+    assert set(re.findall(r"\{(\w+):\w+\}", built.text)) == set(built.parameters)
+
+
+def test_only_the_states_that_the_aggregation_shows_are_read() -> None:
+    text = statement().text
+    assert "sum(s_sum) AS sum" in text
+    assert not re.search(r"unique|latest|min\(|max\(", text)
+
+
+def test_bounds_beyond_the_last_window_are_cut() -> None:
+    built = statement(period=Window(T0, parse("2199-12-31T00:00:00Z")))
+    assert built.parameters["end0_0"] == (2**32 - 1) // 3600 * 3600
