@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -95,8 +95,8 @@ def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, obj
         "disposition": disposition_of([outcome for _, outcome in outcomes]),
         "metrics": [outcome_body(serving, outcome) for serving, outcome in outcomes],
         "repeats": {
-            "count": len(stored.repeats),
-            "conflicts": [_conflict(event, repeat) for repeat in stored.repeats if repeat.payload],
+            "count": stored.repeat_count,
+            "conflicts": list(_conflicts(event, stored.repeats)),
         },
     }
 
@@ -150,9 +150,13 @@ def _document(event: Event) -> dict[str, object]:
     return document
 
 
-def _conflict(event: Event, repeat: Repeat) -> dict[str, object]:
-    return {
-        "receivedAt": render(repeat.received_at),
-        "position": str(repeat.position),
-        "differences": differences(event, repeat.payload),
-    }
+def _conflicts(event: Event, repeats: Sequence[Repeat]) -> Iterator[dict[str, object]]:
+    """Repeats with other content; one that was only written differently (1 for 1.0) is none."""
+    for repeat in repeats:
+        differing = differences(event, repeat.payload) if repeat.payload else []
+        if differing:
+            yield {
+                "receivedAt": render(repeat.received_at),
+                "position": str(repeat.position),
+                "differences": differing,
+            }

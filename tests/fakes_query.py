@@ -204,7 +204,13 @@ class FakeUsage:
 
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         return [
-            StoredEvent(event, Position(0, offset + 1), "counted", self.repeats.get(event.id, ()))
+            StoredEvent(
+                event,
+                Position(0, offset + 1),
+                "counted",
+                repeats := self.repeats.get(event.id, ()),
+                len(repeats),
+            )
             for offset, event in enumerate(self.events_of_log)
             if (event.namespace, event.id) == (namespace, event_id) and source in (None, event.source)
         ]

@@ -89,7 +89,17 @@ def _everything(client: Any, way: str, runner: asyncio.Runner) -> None:
 
     assert refusal(call, client.billable_metrics.get, id="bm_none").status_code == 404
     assert refusal(call, client.products.get, id="prod_none").status_code == 404
-    wrong = refusal(call, client.billable_metrics.update, id=metric.id, value_property="tokens")
+    wrong = refusal(
+        call,
+        client.billable_metrics.create,
+        aggregation="SUM",
+        description="d",
+        merchant_id="org_dev",
+        name="Wrong",
+        product_id=product.id,
+        unit="u",
+        value_property="tokens",
+    )
     assert isinstance(wrong.data, errors.ValidationErrorData), wrong
 
 

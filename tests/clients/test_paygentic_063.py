@@ -102,9 +102,9 @@ async def test_products_are_created_read_listed_and_updated(call: Caller) -> Non
     assert await call("products.get", id=made.id) == made
     changed = await call("products.update", id=made.id, name="p2")
     assert (changed.name, changed.description) == ("p2", "d")
-    listed = await call("products.list", request={"merchant_id": "org_dev", "limit": 100})
-    assert changed in listed.data
-    assert listed.pagination.total >= 2
+    total = (await call("products.list", request={"merchant_id": "org_dev", "limit": 1})).pagination.total
+    newest = {"merchant_id": "org_dev", "limit": 100, "offset": max(0, total - 100)}
+    assert changed in (await call("products.list", request=newest)).data
 
 
 @pytest.mark.anyio
@@ -254,9 +254,9 @@ async def test_a_wrong_key_is_a_401(server: Server) -> None:
         with pytest.raises(errors.Error) as refused:
             stranger.events.ingest(request=_request("t"))
         assert refused.value.status_code == 401
-        with pytest.raises(errors.PaygenticDefaultError) as untyped:
+        with pytest.raises(errors.Error) as refused:
             stranger.products.get(id="prod_dev")
-        assert untyped.value.status_code == 401
+        assert refused.value.status_code == 401
 
 
 @pytest.mark.anyio

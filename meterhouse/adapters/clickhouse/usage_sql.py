@@ -35,7 +35,7 @@ _LAST_WINDOW: Final = (2**32 - 1) // 3600 * HOUR
 
 
 def _place(time: str, received_at: str, partition: str, offset: str) -> str:
-    """The total order of LATEST in one number: the largest tuple takes ClickHouse four times as long to find."""
+    """The total order of LATEST in one number; the largest tuple takes four times as long to find."""
     return (
         f"bitShiftLeft(toUInt256(toUnixTimestamp64Micro({time})), 160)"
         f" + bitShiftLeft(toUInt256(toUnixTimestamp64Micro({received_at})), 96)"
