@@ -19,8 +19,15 @@ _CHECKS: Final = (
     "content_type_conformance",
 )
 
+# A position that the log has not reached yet is waited for and then a 504, which is the truth.
+_CONFIGURATION: Final = """
+[checks]
+not_a_server_error = { expected-statuses = ["2xx", "4xx", "504"] }
+"""
+
 
 def test_answers_conform_to_the_document(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(_CONFIGURATION)
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("st")),
