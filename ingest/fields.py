@@ -100,7 +100,8 @@ def plainly_fit(
     """Whether `Fields` would find nothing wrong with these, told in one go."""
     if not (id and source and type) or (not subject and (subject is not None or not external_subject)):
         return False
-    if UNFIT.search(f"{id}{source}{type}{subject}"):
+    joined = f"{id}{source}{type}{subject}"
+    if not joined.isprintable() and UNFIT.search(joined):  # nothing printable is unfit
         return False
     if external_subject is not None and not EXTERNAL.fullmatch(external_subject):
         return False
@@ -115,7 +116,7 @@ def plain_time(text: str | None, received_at: Instant, max_ahead: timedelta) -> 
         time = instants.parse(text)
     except ValueError:
         return None
-    return time if time <= latest(received_at, max_ahead) else None
+    return time if time <= received_at or time <= latest(received_at, max_ahead) else None
 
 
 def latest(received_at: Instant, max_ahead: timedelta) -> Instant:

@@ -21,7 +21,7 @@ import msgspec
 
 from meterhouse.domain import instant as instants
 from meterhouse.domain.event import Event, EventColumns, IdHash, id_hash
-from meterhouse.domain.instant import MINUTE, SECOND, Instant
+from meterhouse.domain.instant import SECOND, Instant
 from meterhouse.domain.matching import MISSING
 from meterhouse.ports import Entry, LogRecord
 
@@ -206,31 +206,21 @@ def _check_depth(data: bytes) -> None:
         raise ValueError(f"data: is nested deeper than {MAX_DEPTH} levels")
 
 
-# --- times: our own text has always the same shape, and most events of a batch share their minutes ---
+# --- times: our own text has always the same shape, and most events of a batch share their seconds ---
 
 
 @lru_cache(maxsize=100_000)
-def _minute_text(minute: int) -> str:
-    return instants.to_datetime(minute * MINUTE).strftime("%Y-%m-%dT%H:%M:")
-
-
-@lru_cache(maxsize=100_000)
-def _minute_start(text: str) -> Instant:
-    return instants.parse(f"{text}00Z")
+def _second_text(second: int) -> str:
+    return instants.to_datetime(second * SECOND).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _render(instant: Instant) -> str:
-    minute, rest = divmod(instant, MINUTE)
-    second, micro = divmod(rest, SECOND)
-    return f"{_minute_text(minute)}{second:02}.{micro:06}Z"
+    second, micro = divmod(instant, SECOND)
+    return f"{_second_text(second)}.{micro:06}Z"
 
 
 def _instant(name: str, text: str) -> Instant:
     try:
-        if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii():
-            digits = text[17:19] + text[20:26]
-            if digits.isdecimal() and digits < "60":
-                return _minute_start(text[:17]) + int(digits)
         return instants.parse(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

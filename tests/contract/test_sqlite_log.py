@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from meterhouse.adapters.sqlite_log import reader
+from meterhouse.adapters.sqlite_log import batch, reader
 from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.adapters.sqlite_log.writer import DeadLetter
 from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded
@@ -222,18 +222,42 @@ async def test_a_log_keeps_its_id_and_another_log_has_another(tmp_path: Path) ->
 async def test_a_read_stops_when_it_holds_enough_bytes(
     log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await log.append([entry("x" * 60) for _ in range(5)])
+    for _ in range(5):
+        await log.append([entry("x" * 60)])
     monkeypatch.setattr(reader, "READ_BYTES", 100)
     assert [record.offset for record in await log.read(0, 1, 5)] == [1, 2]
     monkeypatch.setattr(reader, "READ_BYTES", 1)
     assert [record.offset for record in await log.read(0, 4, 5)] == [4]
 
 
+async def test_a_large_append_is_one_commit_of_several_rows(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MAX_BYTES", 10)
+    written = ["12345", "12345", "1", "", "longer than a row", "", "", "1234567890", "12345", "123456"]
+    assert await log.append([entry(text) for text in written]) == (Position(0, 10),)
+    assert await texts(log) == written
+    rows = log._writer._connection.execute("SELECT last, CAST(content AS TEXT) FROM batches ORDER BY last")
+    assert rows.fetchall() == [
+        (1, "1234512345"),
+        (3, "1"),
+        (4, "longer than a row"),
+        (7, "1234567890"),
+        (8, "12345"),
+        (9, "123456"),
+    ]
+    for start in range(11):
+        assert [record.value.decode() for record in await log.read(0, start, 3)] == written[start : start + 3]
+
+
 async def test_a_missing_record_is_never_skipped_over(log: SqliteLog) -> None:
-    await log.append([entry(str(number)) for number in range(5)])
-    log._writer._connection.execute("DELETE FROM records WHERE offset = 2")
-    with pytest.raises(LogBroken, match="lacks records"):
+    for number in range(5):
+        await log.append([entry(str(number))])
+    log._writer._connection.execute("DELETE FROM batches WHERE last = 2")
+    with pytest.raises(LogBroken, match="lacks records between the offsets 2 and 3"):
         await log.read(0, 0, 10)
+    with pytest.raises(LogBroken, match="lacks records between the offsets 2 and 3"):
+        await log.read(0, 2, 10)
 
 
 async def test_dead_letters_are_listed_with_the_reason_first_given(log: SqliteLog) -> None:

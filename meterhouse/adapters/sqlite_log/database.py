@@ -9,14 +9,16 @@ from typing import Final
 
 from meterhouse.domain.errors import LogBroken, LogUnavailable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 APPLICATION: Final = 0x4D484C47  # "MHLG"; `file` and sqlite3 show it
 
 # Pages of write-ahead log between checkpoints, 32 MiB: a checkpoint copies and syncs them while callers wait.
 _CHECKPOINT_PAGES: Final = 8192
 
 _TABLES: Final = """
-CREATE TABLE records (offset INTEGER PRIMARY KEY, received_at INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE TABLE batches (
+    last INTEGER PRIMARY KEY, received_ats BLOB NOT NULL, ends BLOB NOT NULL, content BLOB NOT NULL
+);
 CREATE TABLE dead_letters (
     partition INTEGER NOT NULL, offset INTEGER NOT NULL,
     received_at INTEGER NOT NULL, value BLOB NOT NULL, reason TEXT NOT NULL,
@@ -63,13 +65,18 @@ def prepare(connection: sqlite3.Connection) -> str:
 
 def first_offset(connection: sqlite3.Connection) -> int | None:
     """The offset of the oldest record; None in an empty log."""
-    (first,) = connection.execute("SELECT min(offset) FROM records").fetchone()
-    assert first is None or isinstance(first, int)
-    return first
+    query = "SELECT last, length(received_ats) / 8 FROM batches ORDER BY last LIMIT 1"
+    found = connection.execute(query).fetchone()
+    if found is None:
+        return None
+    last, count = found
+    assert isinstance(last, int)
+    assert isinstance(count, int)
+    return last + 1 - count
 
 
 def end_offset(connection: sqlite3.Connection) -> int:
     """The offset that the next record gets; 0 in an empty log."""
-    (last,) = connection.execute("SELECT max(offset) FROM records").fetchone()
+    (last,) = connection.execute("SELECT max(last) FROM batches").fetchone()
     assert last is None or isinstance(last, int)
     return 0 if last is None else last + 1

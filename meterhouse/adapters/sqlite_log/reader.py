@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Final, TypeVar
 
+from meterhouse.adapters.sqlite_log.batch import Batch, unpack
 from meterhouse.adapters.sqlite_log.database import end_offset, first_offset
 from meterhouse.adapters.sqlite_log.writer import DeadLetter
 from meterhouse.domain.errors import LogBroken, LogUnavailable
@@ -46,22 +47,25 @@ def bounds(connection: sqlite3.Connection) -> Bounds:
 
 
 def records(connection: sqlite3.Connection, start: int, limit: int) -> list[LogRecord]:
-    """Up to `limit` records from `start` on, and no more once they hold READ_BYTES.
+    """Up to `limit` records from `start` on, and little more than READ_BYTES of them.
 
     Raises LogBroken if one of them is not there.
     """
-    query = "SELECT offset, received_at, value FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
+    query = "SELECT last, received_ats, ends, content FROM batches WHERE last >= ? ORDER BY last"
     found: list[LogRecord] = []
     size = 0
-    with closing(connection.execute(query, (start, limit))) as rows:
-        for offset, received_at, value in rows:
-            found.append(LogRecord(offset, received_at, value))
-            size += len(value)
-            if size >= READ_BYTES:
+    with closing(connection.execute(query, (start,))) as rows:
+        for batch in map(Batch._make, rows):
+            some = unpack(batch)
+            some = some[max(0, start - some[0].offset) :]
+            expected, first = start + len(found), some[0].offset
+            if first != expected:
+                raise LogBroken(f"the event log lacks records between the offsets {expected} and {first}")
+            found += some
+            size += len(batch.content)
+            if len(found) >= limit or size >= READ_BYTES:
                 break
-    if found and found[-1].offset != start + len(found) - 1:
-        raise LogBroken(f"the event log lacks records between the offsets {start} and {found[-1].offset}")
-    return found
+    return found[:limit]
 
 
 def is_dead(connection: sqlite3.Connection, partition: int, offset: int) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meterhouse.adapters.sqlite_log.answers import Answer, deliver, expect
+from meterhouse.adapters.sqlite_log.batch import pack
 from meterhouse.adapters.sqlite_log.database import end_offset
 from meterhouse.adapters.sqlite_log.growth import Growth
 from meterhouse.domain.errors import LogUnavailable, Overloaded
@@ -114,16 +115,16 @@ class Writer:
         start = end = end_offset(connection) if self._end is None else self._end
         self._end = None  # until the outcome is known
         answers: list[Answer] = []
-        rows: list[tuple[int, int, bytes]] = []
+        entries: list[Entry] = []
         for request in group:
             if isinstance(request.work, DeadLetter):
                 _put(connection, request.work)
                 answers.append(Answer(request.future))
                 continue
-            rows += [(end + n, entry.received_at, entry.value) for n, entry in enumerate(request.work)]
-            end = start + len(rows)
+            entries += request.work
+            end = start + len(entries)
             answers.append(Answer(request.future, (Position(PARTITION, end),)))
-        connection.executemany("INSERT INTO records (offset, received_at, value) VALUES (?, ?, ?)", rows)
+        connection.executemany("INSERT INTO batches VALUES (?, ?, ?, ?)", pack(entries, start))
         connection.execute("COMMIT")
         self._end = end
         return answers + self._growth.grow_to(end)
