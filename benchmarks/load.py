@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count
+from typing import cast
 
 import httptools
 import uvloop
@@ -98,8 +99,7 @@ class Connection(asyncio.Protocol):
         self.done = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         self._send()
 
     def data_received(self, data: bytes) -> None:

@@ -6,16 +6,19 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 
 def show(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     """Print `rows` under their keys, then the machine."""
-    table = Table(*rows[0], title=title)
+    table = Table(*rows[0], title=title, box=box.MARKDOWN)
     for row in rows:
         table.add_row(*row.values())
     console = Console()
+    if not console.is_terminal:
+        console.width = 200  # nothing is cut where nobody's window bounds it
     console.print(table)
     console.print(machine(), markup=False, highlight=False)
 

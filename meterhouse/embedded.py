@@ -183,6 +183,7 @@ class _Server(uvicorn.Server):
             log_config=None,
             http="httptools",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
         super().__init__(config)

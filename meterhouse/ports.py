@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
 from meterhouse.domain.block import Block, Seen
@@ -16,8 +16,7 @@ from meterhouse.domain.usage import EventPage, EventPageQuestion, StoredEvent, U
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One event on its way into the log: its identity as `key`, structured CloudEvents JSON as `value`."""
 
     key: bytes
@@ -25,8 +24,7 @@ class Entry:
     received_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One event as the log holds it."""
 
     offset: int

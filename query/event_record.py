@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, assert_never
@@ -144,7 +143,7 @@ def outcome_body(serving: Serving, outcome: Outcome) -> dict[str, object]:
 
 def _document(event: Event) -> dict[str, object]:
     """The CloudEvent, its data the very text that was sent."""
-    document = document_of(replace(event, data=b""))
+    document = document_of(event._replace(data=b""))
     if event.data:
         document["data"] = msgspec.Raw(event.data)
     return document

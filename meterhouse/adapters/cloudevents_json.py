@@ -216,7 +216,7 @@ def _second_text(second: int) -> str:
 
 def _render(instant: Instant) -> str:
     second, micro = divmod(instant, SECOND)
-    return f"{_second_text(second)}.{micro:06}Z"
+    return f"{_second_text(second)}.{str(SECOND + micro)[1:]}Z"  # format() takes twice as long
 
 
 def _instant(name: str, text: str) -> Instant:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
+from typing import NamedTuple
 
 from meterhouse.domain.instant import Instant
 
 IdHash = int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One CloudEvent as it was accepted.
 
     `time` equals `received_at` when the sender gave none. `subject` is empty while the event is known only
@@ -31,7 +32,7 @@ class Event:
     external_subject: str = ""
     external_id: str = ""
     data: bytes = b""
-    attributes: Mapping[str, str | int | bool] = field(default_factory=dict)
+    attributes: Mapping[str, str | int | bool] = MappingProxyType({})
 
 
 def id_hash(namespace: str, source: str, id: str) -> IdHash:
