@@ -33,12 +33,15 @@ _COLUMN: Final = Context(prec=MAX_INTEGER_DIGITS + MAX_FRACTION, traps=[Inexact,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """First-seen events of one namespace and type, as far as metrics look at them, column by column."""
+    """First-seen events of one namespace and type, as far as metrics look at them, column by column.
+
+    `aliases` has the external subjects of events without a subject, and is "" elsewhere.
+    """
 
     offsets: list[int]
     id_hashes: list[IdHash]
     subjects: list[str]
-    external_subjects: list[str]
+    aliases: list[str]
     times: list[Instant]
     received_ats: list[Instant]
     data: list[bytes]
@@ -60,6 +63,11 @@ class Counting:
     dimensions: list[tuple[str, ...]]
     unique_hashes: list[IdHash]
     unusable: Sequence[int]
+
+
+def alias_of(subject: str, external_subject: str) -> str:
+    """Whoever is known by a subject is not also kept under an alias of theirs."""
+    return "" if subject else external_subject
 
 
 def needs_data(definition: Definition) -> bool:

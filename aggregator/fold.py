@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from aggregator.extraction import Counting, Facts
+from aggregator.extraction import Counting, Facts, alias_of
 from aggregator.metering import DefinitionsByType, Parse, blocks_by_month, count, metered_groups, picked
 from meterhouse.domain.block import (
     Block,
@@ -135,11 +135,12 @@ def _rows_by_type(events: EventColumns, definitions: DefinitionsByType) -> dict[
 
 
 def _facts(events: EventColumns, rows: Sequence[int]) -> Facts:
+    subjects = picked(events.subjects, rows)
     return Facts(
         offsets=picked(events.offsets, rows),
         id_hashes=picked(events.id_hashes, rows),
-        subjects=picked(events.subjects, rows),
-        external_subjects=picked(events.external_subjects, rows),
+        subjects=subjects,
+        aliases=list(map(alias_of, subjects, picked(events.external_subjects, rows))),
         times=picked(events.times, rows),
         received_ats=picked(events.received_ats, rows),
         data=picked(events.data, rows),

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from aggregator.extraction import Counting, Facts, extract, needs_data
+from aggregator.extraction import Counting, Facts, alias_of, extract, needs_data
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import Block, MeteredColumns, MeteredGroup, Table
 from meterhouse.domain.instant import DAY, Instant, month_of
@@ -47,7 +47,7 @@ def fold_stored(
         offsets=[row.offset for row in wanted],
         id_hashes=[row.id_hash for row in wanted],
         subjects=[row.subject for row in wanted],
-        external_subjects=[row.external_subject for row in wanted],
+        aliases=[alias_of(row.subject, row.external_subject) for row in wanted],
         times=[row.time for row in wanted],
         received_ats=[row.received_at for row in wanted],
         data=[row.data for row in wanted],
@@ -78,16 +78,13 @@ def metered_groups(
     if not counting.rows:
         return []
     times = picked(facts.times, counting.rows)
-    subjects = picked(facts.subjects, counting.rows)
-    external = picked(facts.external_subjects, counting.rows)
     whole = MeteredGroup(
         definition.namespace,
         definition.billable_metric_id,
         definition.version,
         definition.dimension_names,
-        subjects,
-        # Whoever is known by a subject is not also kept under an alias of theirs.
-        ["" if subject else alias for subject, alias in zip(subjects, external, strict=True)],
+        picked(facts.subjects, counting.rows),
+        picked(facts.aliases, counting.rows),
         times,
         picked(facts.received_ats, counting.rows),
         picked(facts.offsets, counting.rows),

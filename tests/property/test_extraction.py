@@ -80,7 +80,7 @@ def test_columns_give_exactly_what_the_rule_gives_for_each_event(
         offsets=list(range(size)),
         id_hashes=list(range(size)),
         subjects=["s"] * size,
-        external_subjects=[""] * size,
+        aliases=[""] * size,
         times=[time for time, _ in events],
         received_ats=[0] * size,
         data=[b""] * size,

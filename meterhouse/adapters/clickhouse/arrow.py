@@ -6,7 +6,7 @@ on it. 128-bit hashes travel as 16 little-endian bytes, which is how ClickHouse 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import Final, TypeVar
@@ -46,7 +46,8 @@ def arrow_table(block: Block) -> pa.Table:
             return _identities(rows)
         case MeteredColumns() as rows:
             marked = MeteredColumns(rows.partition, (_mark(block), *rows.groups))
-            return pa.concat_tables([_metered(group, rows.partition) for group in marked.groups])
+            shared = _Shared()
+            return pa.concat_tables([_metered(group, rows.partition, shared) for group in marked.groups])
 
 
 def arrow_file(table: pa.Table) -> bytes:
@@ -116,19 +117,30 @@ def _identities(rows: IdentityColumns) -> pa.Table:
     )
 
 
-def _metered(group: MeteredGroup, partition: int) -> pa.Table:
+class _Shared:
+    """Columns that the groups of one block have in common, each laid out once."""
+
+    def __init__(self) -> None:
+        self._built: dict[int, pa.Array] = {}
+
+    def of(self, column: list[T], build: Callable[[list[T]], pa.Array]) -> pa.Array:
+        found = self._built.get(id(column))  # the block holds its columns, so an id stays their own
+        return found if found is not None else self._built.setdefault(id(column), build(column))
+
+
+def _metered(group: MeteredGroup, partition: int, shared: _Shared) -> pa.Table:
     size = len(group)
     return pa.table(
         {
             "namespace": _same(group.namespace, size, pa.string()),
             "billable_metric_id": _same(group.billable_metric_id, size, pa.string()),
             "version": _same(group.version, size, pa.uint32()),
-            "subject": pa.array(group.subjects, pa.string()),
-            "external_subject": pa.array(group.external_subjects, pa.string()),
-            "time": _times(group.times),
-            "received_at": _times(group.received_ats),
+            "subject": shared.of(group.subjects, _texts),
+            "external_subject": shared.of(group.external_subjects, _texts),
+            "time": shared.of(group.times, _times),
+            "received_at": shared.of(group.received_ats, _times),
             "log_partition": _same(partition, size, pa.uint32()),
-            "log_offset": pa.array(group.offsets, pa.uint64()),
+            "log_offset": shared.of(group.offsets, _offsets),
             "dimensions": _dimensions(group.dimension_names, group.dimensions),
             "value": _decimals(group.values),
             "unique_hash": hashes(group.unique_hashes),
@@ -146,6 +158,14 @@ def _mark(block: Block) -> MeteredGroup:
 
 def _same(value: str | int, size: int, kind: pa.DataType) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), size)
+
+
+def _texts(column: Sequence[str]) -> pa.Array:
+    return pa.array(column, pa.string())
+
+
+def _offsets(column: Sequence[int]) -> pa.Array:
+    return pa.array(column, pa.uint64())
 
 
 def _times(instants: Iterable[Instant]) -> pa.Array:

@@ -18,8 +18,12 @@ _COMMENT: Final = re.compile(r"^--.*$", re.MULTILINE)
 # about 100 bytes an entry, on disk and in memory.
 _TOKEN_WINDOW: Final = 100_000
 
+# What one INSERT writes fits in a compact part: one file to sync, where a wide part has two a column.
+_COMPACT: Final = 128 << 20
+
 _SINGLE_NODE: Final = (
-    f"non_replicated_deduplication_window = {_TOKEN_WINDOW}, fsync_after_insert = 1, fsync_part_directory = 1"
+    f"non_replicated_deduplication_window = {_TOKEN_WINDOW}, fsync_after_insert = 1, "
+    f"fsync_part_directory = 1, min_bytes_for_wide_part = {_COMPACT}"
 )
 
 _MIGRATIONS_TABLE: Final = """
