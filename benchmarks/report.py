@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def show(title: str, rows: Sequence[Mapping[str, str]]) -> None:
         console.width = 200  # nothing is cut where nobody's window bounds it
     console.print(table)
     console.print(machine(), markup=False, highlight=False)
+    console.print(f"yardstick: {yardstick():.0f} ms", markup=False, highlight=False)
 
 
 def machine() -> str:
@@ -34,6 +36,14 @@ def machine() -> str:
         f"{len(cpus) or '?'} cores of {model}, {kilobytes / 2**20:.0f} GiB, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
+
+
+def yardstick() -> float:
+    """Milliseconds that a bare loop takes now: shared machines are not always equally fast."""
+    began = time.perf_counter()
+    for _ in range(5_000_000):
+        pass
+    return (time.perf_counter() - began) * 1000
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -78,9 +78,9 @@ async def _missing(stores: Stores) -> tuple[Difference, ...]:
 
 
 def _summary(reconciliation: Reconciliation) -> Table:
-    table = Table(title="Events counted, by table")
-    table.add_column("billable metric")
-    for column in ("version", "metered_events", "rollups_minute", "rollups_hour", "wrong rollups"):
+    table = Table(title="Events counted")
+    table.add_column("billable metric", no_wrap=True, overflow="fold", min_width=27)  # as long as an id
+    for column in ("version", "one by one", "by minute", "by hour", "wrong"):
         table.add_column(column, justify="right")
     for metric in reconciliation.metrics:
         table.add_row(
