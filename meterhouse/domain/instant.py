@@ -45,17 +45,18 @@ def parse(text: str) -> Instant:
 
     Raises ValueError with a reason that a sender can act on.
     """
-    if len(text) in _USUAL_LENGTHS and text[-1] == "Z" and text.isascii():
-        second, point, fraction = text[17:19], text[19], text[20:-1]
-        fits = point == "." and fraction.isdecimal() if fraction else True
-        if fits and second.isdecimal() and second < "60":
-            micros = int(fraction.ljust(6, "0")) if fraction else 0
-            return _minute_start(text[:17]) + int(second) * SECOND + micros
+    size = len(text)
+    if size == 27 and text[19] == "." and text[26] == "Z":
+        digits = text[17:19] + text[20:26]
+    elif size == 24 and text[19] == "." and text[23] == "Z":
+        digits = text[17:19] + text[20:23] + "000"
+    elif size == 20 and text[19] == "Z":
+        digits = text[17:19] + "000000"
+    else:
+        return _parsed(text)
+    if digits < "60" and digits.isdecimal() and digits.isascii():
+        return _minute_start(text[:17]) + int(digits)
     return _parsed(text)
-
-
-# 2026-05-01T12:30:15Z, and with milliseconds or microseconds.
-_USUAL_LENGTHS: Final = frozenset({20, 24, 27})
 
 
 @lru_cache(maxsize=100_000)
