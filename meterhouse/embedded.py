@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import ipaddress
 import os
 import signal
 import socket
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
@@ -35,6 +31,13 @@ from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
+from meterhouse.adapters.http.server import (
+    Server,
+    listening,
+    serve_until_stopped,
+    share_the_interpreter,
+    url_of,
+)
 from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.settings import (
     AggregatorSettings,
@@ -91,11 +94,11 @@ async def serve(options: DevOptions, say: Callable[[str], None]) -> None:
     """
     folder = DataFolder(options.data)
     folder.create()
-    with folder.lock(), _listening(options.host, options.port) as listener:
+    with folder.lock(), listening(options.host, options.port) as listener:
         async with AsyncExitStack() as stack:
             read_only = None
             if options.clickhouse_port is not None:
-                read_only = stack.enter_context(_listening("127.0.0.1", options.clickhouse_port))
+                read_only = stack.enter_context(listening("127.0.0.1", options.clickhouse_port))
             stores = await stack.enter_async_context(open_stores(folder))
             await _provision(stores.catalog, folder, options, say)
             await _run(stores, listener, read_only, say)
@@ -134,69 +137,18 @@ def _is_loopback(host: str) -> bool:
 async def _run(
     stores: Stores, listener: socket.socket, read_only: socket.socket | None, say: Callable[[str], None]
 ) -> None:
-    stop = asyncio.Event()
-    servers = [_Server(_application(stores), listener)]
+    servers = [Server(_application(stores), listener)]
     if read_only is not None:
-        servers.append(_Server(create_read_only(stores.clickhouse), read_only))
+        servers.append(Server(create_read_only(stores.clickhouse), read_only))
+
+    def ready() -> None:
+        if read_only is not None:
+            say(f"ClickHouse, read only, is at {url_of(read_only)}")
+        say(f"meterhouse is ready at {url_of(listener)}")
+
     workers = await _workers(stores)
-    _share_the_interpreter()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for worker in workers:
-                tasks.create_task(worker.run(stop))
-            for server in servers:
-                tasks.create_task(server.serve(sockets=[server.listener]))
-            with _signals(stop):
-                for server in servers:
-                    await server.listening.wait()
-                if read_only is not None:
-                    say(f"ClickHouse, read only, is at {_url(read_only)}")
-                say(f"meterhouse is ready at {_url(listener)}")
-                await stop.wait()
-                for server in servers:
-                    server.should_exit = True
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from group  # the first failure is why the others were stopped
-
-
-def _share_the_interpreter() -> None:
-    """Let requests be answered promptly while the aggregator folds in a thread beside them.
-
-    A request waits for the interpreter lock one switch interval at a time, and 5 ms each is most of its
-    latency. What lives as long as the process need not be walked by every collection, and a batch of tens
-    of thousands of live tuples is no sign of garbage (docs/benchmarks.md has the ratios).
-    """
-    sys.setswitchinterval(0.0005)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn on a socket that listens already, leaving signals to us."""
-
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            http="httptools",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=5,
-        )
-        super().__init__(config)
-        self.listener = listener
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.listening.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    share_the_interpreter()
+    await serve_until_stopped(servers, ready, [worker.run for worker in workers])
 
 
 def _application(stores: Stores) -> ASGIApp:
@@ -280,29 +232,3 @@ def _fault(text: str) -> Callable[[str], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return pass_by if text else lambda _: None
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a stop."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket; OSError where the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=2048) as listener:
-        yield listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,109 @@
+"""HTTP servers among the tasks of a process, and how such a process starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class Server(uvicorn.Server):
+    """Uvicorn on a socket that listens already, leaving signals to us."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            http="httptools",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
+        super().__init__(config)
+        self.listener = listener
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def share_the_interpreter() -> None:
+    """Let requests be answered promptly while the aggregator folds in a thread beside them.
+
+    A request waits for the interpreter lock one switch interval at a time, and 5 ms each is most of its
+    latency. What lives as long as the process need not be walked by every collection, and a batch of tens
+    of thousands of live tuples is no sign of garbage (docs/benchmarks.md has the ratios).
+    """
+    sys.setswitchinterval(0.0005)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
+async def serve_until_stopped(
+    servers: Sequence[Server],
+    ready: Callable[[], None],
+    work: Iterable[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
+) -> None:
+    """Run the servers, and `work` beside them, until SIGTERM or SIGINT; then both finish what they began.
+
+    `ready` is called once every server listens. The first failure of any of them stops the others and is
+    raised.
+    """
+    stop = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for one in work:
+                tasks.create_task(one(stop))
+            for server in servers:
+                tasks.create_task(server.serve(sockets=[server.listener]))
+            with _stopped_by_signals(stop):
+                for server in servers:
+                    await server.listening.wait()
+                ready()
+                await stop.wait()
+                for server in servers:
+                    server.should_exit = True
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group  # the first failure is why the others were stopped
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket; OSError where the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=2048) as listener:
+        yield listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
