@@ -22,6 +22,7 @@ from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
 from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
 from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
 from meterhouse.domain.event import EventColumns
+from meterhouse.domain.instant import SECOND
 from meterhouse.ports import (
     Backfill,
     BlockStore,
@@ -127,6 +128,7 @@ class Worker:
         _log.info("claimed", partition=self.partition, epoch=progress.epoch, offset=progress.next_offset)
         self._settled = None
         self._quiet_at = self.clock()
+        self.instruments.counted_offset.labels(str(self.partition)).set(progress.next_offset)
         await self._check(progress)
         return progress if progress.pending_last is None else await self._replay(progress)
 
@@ -188,6 +190,8 @@ class Worker:
         self, planned: Progress, records: Sequence[LogRecord], events: EventColumns, start: Attempt
     ) -> Progress:
         assert planned.pending_last is not None
+        partition = str(self.partition)
+        self.instruments.pending_since.labels(partition).set_to_current_time()
         seen = await self.store.find(events.id_hashes) if events.id_hashes else {}
         definitions = await self._definitions_of(planned)
         last = planned.pending_last
@@ -196,6 +200,9 @@ class Worker:
         await self._insertion.bring_up(blocks, planned, start)
         advanced = await self.ledger.advance(planned)
         self.fault("advanced")
+        self.instruments.pending_since.labels(partition).set(0)
+        self.instruments.counted_offset.labels(partition).set(advanced.next_offset)
+        self.instruments.counted_until.labels(partition).set(records[-1].received_at // SECOND)
         self._measure(records, blocks)
         return advanced
 

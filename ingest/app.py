@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry
 
 from ingest.arrival import Arrival, ReceiveTimes
 from ingest.body import Body, ClientGone, Receive
@@ -19,6 +21,7 @@ from meterhouse.adapters.http.errors import Answer, MethodNotAllowed, error_body
 from meterhouse.domain.errors import MeterhouseError, NotFound, Overloaded, Unavailable
 from meterhouse.domain.position import render_positions
 from meterhouse.ports import Clock, KeyRing, LogWriter
+from meterhouse.telemetry.instruments import IngestInstruments
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -38,13 +41,20 @@ class _Response(NamedTuple):
     body: bytes
 
 
-def create_app(log: LogWriter, keys: KeyRing, clock: Clock, limits: Limits) -> Application:
+def create_app(
+    log: LogWriter,
+    keys: KeyRing,
+    clock: Clock,
+    limits: Limits,
+    instruments: IngestInstruments | None = None,
+) -> Application:
     """`POST /v0/events` and `POST /api/v1/events` over `log`; every other path is a 404.
 
     Receive times grow strictly within one application, so a process has one.
     """
     waiting = Waiting(limits)
     times = ReceiveTimes(clock)
+    shown = instruments or IngestInstruments(CollectorRegistry())
 
     async def accept(route: Route, scope: Scope, receive: Receive) -> _Response:
         waiting.enter()
@@ -58,9 +68,14 @@ def create_app(log: LogWriter, keys: KeyRing, clock: Clock, limits: Limits) -> A
             plan = route.plan(headers, limits)
             text = await body.read(headers, plan.limit)
             events = plan.read(text, Arrival(merchant, limits, times.next))
-            positions = await log.append([encode(event) for event in events])
+            entries = [encode(event) for event in events]
+            began = perf_counter()
+            positions = await log.append(entries)
+            shown.append_seconds.observe(perf_counter() - began)
         finally:
             waiting.leave(body.held)
+        shown.accepted.inc(len(events))
+        shown.request_events.observe(len(events))
         position = render_positions(positions)
         return _accepted(route.answer(events, position), position)
 
@@ -83,8 +98,11 @@ def create_app(log: LogWriter, keys: KeyRing, clock: Clock, limits: Limits) -> A
         except ClientGone:
             return
         except MeterhouseError as error:
-            response = _refused(error)
+            answer = error_body(error)
+            shown.refused.labels(answer[1]["error"]).inc()
+            response = _refused(error, answer)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and we get the traceback
+            shown.refused.labels("internal_error").inc()
             response = _failed(scope)
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         body = b"" if scope["method"] == "HEAD" else response.body
@@ -110,8 +128,7 @@ def _accepted(body: bytes, position: str) -> _Response:
     return _Response(202, [_CONTENT_TYPE, length, (b"meterhouse-position", position.encode())], body)
 
 
-def _refused(error: MeterhouseError) -> _Response:
-    answer = error_body(error)
+def _refused(error: MeterhouseError, answer: Answer) -> _Response:
     if isinstance(error, Unavailable) and not isinstance(error, Overloaded):
         _log.warning("events not accepted", error=repr(error))
     elif answer[0] >= 500 and not isinstance(error, Unavailable):

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
@@ -31,6 +32,7 @@ from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
+from meterhouse.adapters.http.metrics import Measured, metrics_route
 from meterhouse.adapters.http.server import (
     Server,
     listening,
@@ -45,6 +47,12 @@ from meterhouse.settings import (
     FaultSettings,
     IngestSettings,
     QuerySettings,
+)
+from meterhouse.telemetry.instruments import (
+    AggregatorInstruments,
+    IngestInstruments,
+    QueryInstruments,
+    new_registry,
 )
 from query.app import create_app as create_query
 
@@ -137,7 +145,8 @@ def _is_loopback(host: str) -> bool:
 async def _run(
     stores: Stores, listener: socket.socket, read_only: socket.socket | None, say: Callable[[str], None]
 ) -> None:
-    servers = [Server(_application(stores), listener)]
+    registry = new_registry()
+    servers = [Server(_application(stores, registry), listener)]
     if read_only is not None:
         servers.append(Server(create_read_only(stores.clickhouse), read_only))
 
@@ -146,16 +155,22 @@ async def _run(
             say(f"ClickHouse, read only, is at {url_of(read_only)}")
         say(f"meterhouse is ready at {url_of(listener)}")
 
-    workers = await _workers(stores)
+    workers = await _workers(stores, registry)
     share_the_interpreter()
     await serve_until_stopped(servers, ready, [worker.run for worker in workers])
 
 
-def _application(stores: Stores) -> ASGIApp:
+def _application(stores: Stores, registry: CollectorRegistry) -> ASGIApp:
     """One application at one port: the two ingest paths, and everything else."""
     clock = SystemClock()
     settings = IngestSettings()
-    ingest = create_ingest(stores.log, stores.catalog.keys, clock, Limits(**settings.model_dump()))
+    ingest = create_ingest(
+        stores.log,
+        stores.catalog.keys,
+        clock,
+        Limits(**settings.model_dump()),
+        IngestInstruments(registry),
+    )
     query = create_query(
         products=stores.catalog.products,
         metrics=stores.catalog.metrics,
@@ -167,16 +182,16 @@ def _application(stores: Stores) -> ASGIApp:
         settings=QuerySettings(),
         extra_openapi=INGEST_OPENAPI,
     )
-    query.router.routes[:0] = health_routes(
-        {
-            "event log": lambda: stores.log.bounds(0),
-            "catalog": stores.catalog.newest,
-            "ClickHouse": lambda: stores.clickhouse.run(lambda client: client.command("SELECT 1")),
-        }
-    )
+    checks = {
+        "event log": lambda: stores.log.bounds(0),
+        "catalog": stores.catalog.newest,
+        "ClickHouse": lambda: stores.clickhouse.run(lambda client: client.command("SELECT 1")),
+    }
+    query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
+    answers = Measured(query, QueryInstruments(registry))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = ingest if scope["type"] == "http" and scope["path"] in INGEST_PATHS else query
+        chosen = ingest if scope["type"] == "http" and scope["path"] in INGEST_PATHS else answers
         await chosen(scope, receive, send)
 
     return application
@@ -184,7 +199,7 @@ def _application(stores: Stores) -> ASGIApp:
 
 async def catch_up(stores: Stores) -> None:
     """Count what a crash or a quick stop left uncounted, and finish every backfill. Raises LogBroken."""
-    for worker in await _workers(stores):
+    for worker in await _workers(stores, new_registry()):
         progress = await worker.claim()
         while True:
             if progress.next_offset < (await stores.log.bounds(worker.partition)).end:
@@ -193,11 +208,12 @@ async def catch_up(stores: Stores) -> None:
                 break
 
 
-async def _workers(stores: Stores) -> list[Worker]:
+async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
     settings = AggregatorSettings()
     partitions = await stores.log.partitions()
     ledger = stores.catalog.ledger(stores.log.log_id, partitions)
     fault = _fault(FaultSettings().fault)
+    instruments = AggregatorInstruments(registry)
     return [
         Worker(
             partition=partition,
@@ -212,6 +228,7 @@ async def _workers(stores: Stores) -> list[Worker]:
             clock=_boot_time,
             rules=InsertRules(settle=1.0),  # the engine dies with us: no INSERT of ours is still on its way
             fault=fault,
+            instruments=instruments,
         )
         for partition in partitions
     ]

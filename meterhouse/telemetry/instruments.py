@@ -2,7 +2,58 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry that shows the process itself: memory, CPU, open files."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class IngestInstruments:
+    """What ingest shows of itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.accepted = Counter(
+            "meterhouse_ingest_accepted_events", "Events answered with 202.", registry=registry
+        )
+        self.refused = Counter(
+            "meterhouse_ingest_refused_requests",
+            "Requests that wrote nothing, by the error of their answer.",
+            ["reason"],
+            registry=registry,
+        )
+        self.request_events = Histogram(
+            "meterhouse_ingest_request_events",
+            "Events in one accepted request.",
+            buckets=(1, 10, 100, 1_000, 10_000),
+            registry=registry,
+        )
+        self.append_seconds = Histogram(
+            "meterhouse_ingest_append_seconds",
+            "From handing a request's events to the log until it has them for good.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+
+class QueryInstruments:
+    """What the query service shows of itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.seconds = Histogram(
+            "meterhouse_query_seconds",
+            "From a request to its answer, by route and status.",
+            ["route", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
 
 
 class AggregatorInstruments:
@@ -38,6 +89,24 @@ class AggregatorInstruments:
         self.unread = Gauge(
             "meterhouse_aggregator_unread_records",
             "Records of the partition that are not counted yet.",
+            ["partition"],
+            registry=registry,
+        )
+        self.counted_offset = Gauge(
+            "meterhouse_aggregator_counted_offset",
+            "The watermark: every record before it is counted.",
+            ["partition"],
+            registry=registry,
+        )
+        self.counted_until = Gauge(
+            "meterhouse_aggregator_counted_until_timestamp_seconds",
+            "When the last counted record was received; with unread records, time() minus it is the lag.",
+            ["partition"],
+            registry=registry,
+        )
+        self.pending_since = Gauge(
+            "meterhouse_aggregator_pending_since_timestamp_seconds",
+            "When the range that is being inserted was planned; 0 while there is none.",
             ["partition"],
             registry=registry,
         )
