@@ -9,11 +9,13 @@ from typing import Final, assert_never
 from aggregator.protocol import (
     Attempt,
     ClaimAgain,
+    Confirm,
     Insert,
     InsertRules,
     Landed,
     Look,
     Wait,
+    after_confirm,
     after_error,
     after_insert,
     after_look,
@@ -23,7 +25,7 @@ from aggregator.protocol import (
 )
 from meterhouse.domain.block import Block, Table
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.ports import BlockStore, Progress
+from meterhouse.ports import BlockStore, Progress, ProgressLedger
 from meterhouse.telemetry.instruments import AggregatorInstruments
 
 Fault = Callable[[str], None]
@@ -47,6 +49,7 @@ class Insertion:
     """How blocks get into the store. `clock` is in seconds, monotonic, and counts sleep."""
 
     store: BlockStore
+    ledger: ProgressLedger
     log_id: str
     rules: InsertRules
     clock: Callable[[], float]
@@ -59,23 +62,28 @@ class Insertion:
     ) -> None:
         """Return once every block is in its table, exactly once.
 
-        Raises StoreUnavailable when the store cannot even say whether a block landed, and LookTooOld;
-        after either, claim again and replay.
+        Raises StoreUnavailable when the store cannot even say whether a block landed, LookTooOld, and Fenced;
+        after any of them, claim again and replay.
         """
         for block in blocks:
             began = self.clock()
             self.fault(f"{prefix}before:{block.table}")
-            await self._bring_up(block, token_of(self.log_id, planned, block), start)
+            await self._bring_up(block, planned, start)
             self.fault(f"{prefix}after:{block.table}")
             self.instruments.insert_seconds.labels(block.table).observe(self.clock() - began)
 
-    async def _bring_up(self, block: Block, token: str, attempt: Attempt) -> None:
+    async def _bring_up(self, block: Block, planned: Progress, attempt: Attempt) -> None:
+        token = token_of(self.log_id, planned, block)
         while True:
             match decide(attempt, self.clock(), self.rules):
                 case Look():
                     asked_at = self.clock()
                     landed = await self.store.landed(block)
                     attempt = after_look(attempt, landed=landed, asked_at=asked_at)
+                case Confirm():
+                    asked_at = self.clock()
+                    await self.ledger.confirm(planned)
+                    attempt = after_confirm(attempt, asked_at=asked_at)
                 case Insert(suffix):
                     attempt = await self._insert(block, token + suffix, attempt)
                 case Wait(seconds):

@@ -22,10 +22,11 @@ from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
 from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
 from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
 from meterhouse.domain.event import EventColumns
-from meterhouse.domain.instant import SECOND
+from meterhouse.domain.instant import SECOND, Instant
 from meterhouse.ports import (
     Backfill,
     BlockStore,
+    Clock,
     DeadLetters,
     Definitions,
     EventArchive,
@@ -65,7 +66,8 @@ def no_fault(point: str) -> None:
 class Worker:
     """Counts one partition of the log, each event exactly once.
 
-    `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it.
+    `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
+    `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
     `fault` is called at every point of FAULT_POINTS.
     """
 
@@ -78,6 +80,7 @@ class Worker:
     store: BlockStore
     archive: EventArchive
     clock: Callable[[], float]
+    time_of_day: Clock
     policy: FlushPolicy = field(default_factory=FlushPolicy)
     rules: InsertRules = field(default_factory=InsertRules)
     fault: Fault = no_fault
@@ -94,6 +97,7 @@ class Worker:
     def __post_init__(self) -> None:
         self._insertion = Insertion(
             store=self.store,
+            ledger=self.ledger,
             log_id=self.log_id,
             rules=self.rules,
             clock=self.clock,
@@ -184,6 +188,7 @@ class Worker:
             records += some
             start = some[-1].offset + 1
         _log.info("replaying", partition=self.partition, first=planned.next_offset, last=planned.pending_last)
+        await self._let_settle([record.received_at for record in records])
         return await self._insert(planned, records, await self._decode(records), REPLAYED)
 
     async def _insert(
@@ -223,6 +228,7 @@ class Worker:
             rows = await self.archive.stored(
                 self.partition, progress.next_offset, until, until - progress.next_offset
             )
+            await self._let_settle([row.received_at for row in rows])
         assert progress.pending_last is not None
         work = partial(
             fold_stored,
@@ -237,6 +243,16 @@ class Worker:
         await self._insertion.bring_up(blocks, progress, start, prefix="backfill:")
         await self.ledger.advance(progress)
         self.fault("backfill:advanced")
+
+    async def _let_settle(self, received_ats: Sequence[Instant]) -> None:
+        """Before a replay, wait for what an earlier owner may have on its way, where tokens may not help.
+
+        A range cannot have been planned before its records were received. While that is not long ago, every
+        token of it is remembered for as long as the replay takes; later one may be forgotten meanwhile.
+        """
+        young = int(self.rules.young_age * SECOND)
+        if received_ats and self.time_of_day.now() - min(received_ats) > young:
+            await self.sleep(self.rules.settle)
 
     async def _decode(self, records: Sequence[LogRecord]) -> EventColumns:
         events, unreadable = await self.offload(partial(decode_columns, self.partition, records))

@@ -29,6 +29,7 @@ from benchmarks.report import show
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
+from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.sqlite_log.log import SqliteLog
@@ -165,6 +166,7 @@ async def _worker(stores: Stores) -> Worker:
         archive=ClickHouseArchive(stores.clickhouse),
         policy=FlushPolicy(),
         clock=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        time_of_day=SystemClock(),
     )
 
 

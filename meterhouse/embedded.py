@@ -226,6 +226,7 @@ async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
             archive=ClickHouseArchive(stores.clickhouse),
             policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
             clock=_boot_time,
+            time_of_day=SystemClock(),
             rules=InsertRules(settle=1.0),  # the engine dies with us: no INSERT of ours is still on its way
             fault=fault,
             instruments=instruments,

@@ -114,6 +114,9 @@ class ProgressLedger(Protocol):
         catalog version knows and the partition had not met: up to `next_offset`. Raises Fenced.
         """
 
+    async def confirm(self, progress: Progress) -> None:
+        """Return while the claim still stands. Raises Fenced."""
+
     async def advance(self, progress: Progress) -> Progress:
         """Record that the pending range is in every table: next_offset = pending_last + 1. Raises Fenced."""
 

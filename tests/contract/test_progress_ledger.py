@@ -110,7 +110,10 @@ async def test_a_claim_fences_every_write_of_the_earlier_owner(catalog: Catalog)
     with pytest.raises(Fenced):
         await ledger.backfills(idle)
     planned = await ledger.plan(fenced_idle, 9)
+    await ledger.confirm(planned)
     await ledger.claim(0)
+    with pytest.raises(Fenced):
+        await ledger.confirm(planned)
     with pytest.raises(Fenced):
         await ledger.advance(planned)
     assert (await ledger.claim(0)).pending_last == 9
@@ -122,7 +125,10 @@ async def test_a_claim_fences_the_backfills_of_the_earlier_owner(catalog: Catalo
     await catalog.metrics.create(metric())
     [backfill] = await ledger.backfills(live)
     planned = await ledger.plan(backfill.progress, 49)
+    await ledger.confirm(planned)
     live = await ledger.claim(0)
+    with pytest.raises(Fenced):
+        await ledger.confirm(planned)
     with pytest.raises(Fenced):
         await ledger.advance(planned)
     [again] = await ledger.backfills(live)

@@ -86,6 +86,9 @@ class SteppedLedger:
     async def plan(self, progress: Progress, last: int) -> Progress:
         return await _around(self.ledger.plan(progress, last))
 
+    async def confirm(self, progress: Progress) -> None:
+        await _around(self.ledger.confirm(progress))
+
     async def advance(self, progress: Progress) -> Progress:
         return await _around(self.ledger.advance(progress))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from meterhouse.domain.block import FirstSeenColumns, RepeatColumns, Table
 from meterhouse.domain.disposition import Counted
 from meterhouse.domain.errors import Fenced, Unavailable
 from meterhouse.domain.event import Event, value_hash
-from meterhouse.domain.instant import HOUR, MINUTE, parse
+from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, parse
 from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.rollup import RollupState
 from meterhouse.ports import Progress
@@ -59,6 +60,16 @@ def _definition(metric: int, version: int) -> Definition:
         value_path=None if aggregation is Aggregation.COUNT else ("v",),
         dimensions=(("model", ("model",)),) if version % 2 else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfDay:
+    """A Clock that began at START."""
+
+    seconds: Callable[[], float]
+
+    def now(self) -> Instant:
+        return START + int(self.seconds() * SECOND)
 
 
 class ExactlyOnce(RuleBasedStateMachine):
@@ -256,6 +267,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             store=self.store,
             archive=self.store,
             clock=lambda: self.now,
+            time_of_day=TimeOfDay(lambda: self.now),
             policy=POLICY,
             rules=RULES,
             sleep=self._sleep,

@@ -6,11 +6,13 @@ from aggregator.protocol import (
     REPLAYED,
     Attempt,
     ClaimAgain,
+    Confirm,
     Insert,
     InsertRules,
     Landed,
     Look,
     Wait,
+    after_confirm,
     after_error,
     after_insert,
     after_look,
@@ -22,12 +24,19 @@ from aggregator.protocol import (
 from meterhouse.domain.block import Block, IdentityColumns, Table
 from meterhouse.ports import Progress
 
-RULES = InsertRules(look_age=100.0, settle=10.0)
+RULES = InsertRules(look_age=100.0, settle=10.0, confirm_age=1000.0)
+
+
+def _absent(attempt: Attempt, *, asked_at: float) -> Attempt:
+    """The block is not in its table, and the partition is still ours."""
+    seen = after_look(attempt, landed=False, asked_at=asked_at)
+    assert decide(seen, asked_at, RULES) == Confirm()
+    return after_confirm(seen, asked_at=asked_at)
 
 
 def _unexplained() -> Attempt:
     """A replay whose INSERT was answered with success, and yet its mark is absent."""
-    absent = after_look(REPLAYED, landed=False, asked_at=50.0)
+    absent = _absent(REPLAYED, asked_at=50.0)
     return after_look(after_insert(absent), landed=False, asked_at=51.0)
 
 
@@ -43,7 +52,7 @@ def test_a_replay_looks_first_and_leaves_what_is_there() -> None:
 
 
 def test_a_replay_s_successful_insert_is_verified() -> None:
-    attempt = after_insert(after_look(REPLAYED, landed=False, asked_at=6.0))
+    attempt = after_insert(_absent(REPLAYED, asked_at=6.0))
     assert decide(attempt, 7.0, RULES) == Look()
     assert decide(after_look(attempt, landed=True, asked_at=7.0), 7.0, RULES) == Landed()
 
@@ -54,34 +63,34 @@ def test_a_success_without_rows_waits_looks_once_more_and_only_then_takes_anothe
     attempt = after_wait(attempt)
     assert decide(attempt, 62.0, RULES) == Look()
     assert decide(after_look(attempt, landed=True, asked_at=62.0), 62.0, RULES) == Landed()
-    attempt = after_look(attempt, landed=False, asked_at=62.0)
+    attempt = _absent(attempt, asked_at=62.0)
     assert decide(attempt, 62.0, RULES) == Insert(":retry")
     assert decide(after_insert(attempt), 63.0, RULES) == Look()
 
 
 def test_a_retry_makes_the_look_no_younger() -> None:
-    attempt = after_look(after_wait(_unexplained()), landed=False, asked_at=149.0)
+    attempt = _absent(after_wait(_unexplained()), asked_at=149.0)
     assert decide(attempt, 150.0, RULES) == Insert(":retry")
     assert decide(attempt, 150.1, RULES) == ClaimAgain()
 
 
 def test_an_error_in_a_retry_starts_over_with_the_plain_token() -> None:
-    attempt = after_error(after_look(after_wait(_unexplained()), landed=False, asked_at=62.0))
+    attempt = after_error(_absent(after_wait(_unexplained()), asked_at=62.0))
     assert decide(attempt, 70.0, RULES) == Look()
-    assert decide(after_look(attempt, landed=False, asked_at=70.0), 170.0, RULES) == Insert("")
+    assert decide(_absent(attempt, asked_at=70.0), 170.0, RULES) == Insert("")
 
 
 def test_after_an_error_the_same_token_follows_a_look_and_its_success_is_verified() -> None:
     attempt = after_error(first_try(planned_at=5.0))
     assert decide(attempt, 6.0, RULES) == Look()
-    attempt = after_look(attempt, landed=False, asked_at=6.0)
+    attempt = _absent(attempt, asked_at=6.0)
     assert decide(attempt, 6.0, RULES) == Insert("")
     assert decide(after_insert(attempt), 6.0, RULES) == Look()
 
 
 def test_nothing_is_inserted_by_what_was_seen_too_long_ago() -> None:
     assert decide(first_try(planned_at=5.0), 105.1, RULES) == ClaimAgain()
-    absent = after_look(REPLAYED, landed=False, asked_at=5.0)
+    absent = _absent(REPLAYED, asked_at=5.0)
     assert decide(absent, 105.0, RULES) == Insert("")
     assert decide(absent, 105.1, RULES) == ClaimAgain()
 

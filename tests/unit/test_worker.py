@@ -25,7 +25,7 @@ from meterhouse.domain.billable_metric import Aggregation, Definition, VersionSt
 from meterhouse.domain.block import Block, Seen, Table
 from meterhouse.domain.errors import Fenced, LogBroken, StoreUnavailable
 from meterhouse.domain.event import Event, IdHash
-from meterhouse.domain.instant import parse
+from meterhouse.domain.instant import MINUTE, Instant, parse
 from meterhouse.ports import BlockStore, Entry
 from tests.property.stepping import FaultyStore, offload
 
@@ -58,6 +58,16 @@ def _entries(*values: int) -> list[Entry]:
     ]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class At:
+    """A clock that stands still."""
+
+    instant: Instant
+
+    def now(self) -> Instant:
+        return self.instant
+
+
 @dataclasses.dataclass(slots=True)
 class Setting:
     """One partition and everything around it."""
@@ -83,6 +93,7 @@ class Setting:
             store=store or self.store,
             archive=self.store,
             clock=time.monotonic,
+            time_of_day=At(NOON),
             policy=FlushPolicy(max_events=max_events, max_age=timedelta(milliseconds=10), backfill_events=2),
             fault=fault,
         )
@@ -275,6 +286,27 @@ async def test_every_fault_point_is_passed() -> None:
         if table not in backfilled
     }
     assert passed == set(FAULT_POINTS) - never
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("minutes", "waits"), [(14, []), (16, [75.0])])
+async def test_a_replay_lets_a_range_settle_unless_it_was_planned_just_now(
+    minutes: int, waits: list[float]
+) -> None:
+    setting = Setting()
+    setting.ledger.define(SUM)
+    await setting.log.append(_entries(1, 2))
+    claimed = await setting.ledger.claim(0)
+    await setting.ledger.plan(claimed, 1)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    worker = dataclasses.replace(setting.worker(), time_of_day=At(NOON + minutes * MINUTE), sleep=sleep)
+    assert (await worker.claim()).next_offset == 2
+    assert slept == waits
+    assert setting.values() == [Decimal(1), Decimal(2)]
 
 
 @pytest.mark.anyio

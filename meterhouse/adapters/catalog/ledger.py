@@ -67,6 +67,9 @@ class CatalogLedger:
             raise ValueError(f"cannot plan up to {last} from {progress}")
         return await self._database.write(partial(_plan_backfill, self._log, progress, last))
 
+    async def confirm(self, progress: Progress) -> None:
+        await self._database.read(partial(_confirm, self._log, progress))
+
     async def advance(self, progress: Progress) -> Progress:
         if progress.pending_last is None:
             raise ValueError(f"nothing is pending in {progress}")
@@ -166,6 +169,12 @@ def _plan_backfill(log: _Log, progress: Progress, last: int, session: Session) -
         .values(pending_last=last, catalog_version=newest)
     )
     return replace(progress, pending_last=last, catalog_version=newest)
+
+
+def _confirm(log: _Log, progress: Progress, session: Session) -> None:
+    epoch = select(LogProgressRow.epoch).where(log.row(progress.partition))
+    if session.scalars(epoch).one_or_none() != progress.epoch:
+        raise Fenced(f"partition {progress.partition} was claimed after epoch {progress.epoch}")
 
 
 def _advance(log: _Log, progress: Progress, session: Session) -> Progress:

@@ -70,6 +70,9 @@ class MemoryLedger:
         self._write(row, planned)
         return planned
 
+    async def confirm(self, progress: Progress) -> None:
+        self._owned(progress)
+
     async def advance(self, progress: Progress) -> Progress:
         row = self._owned(progress)
         if progress.pending_last is None:
