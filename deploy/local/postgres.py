@@ -95,6 +95,7 @@ class LocalPostgres:
             with suppress(ProcessLookupError):  # it ended by itself
                 os.kill(member, signal.SIGKILL)
         self._until(lambda: all(map(_is_gone, family)), "die")
+        self._pid_file.unlink(missing_ok=True)  # its process may stay a zombie, which looks alive to the next
 
     def remove(self) -> None:
         """Kill it and delete its folder."""
@@ -199,9 +200,9 @@ def _children(pid: int) -> Sequence[int]:
 
 
 def _is_gone(pid: int) -> bool:
-    """Whether the process has ended; one that its parent has not yet asked about counts as ended."""
+    """Whether the process has ended; a zombie counts as ended unless it is ours to bury."""
     with suppress(ChildProcessError):  # another process started it
-        os.waitpid(pid, os.WNOHANG)
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

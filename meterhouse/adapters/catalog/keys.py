@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from meterhouse.adapters.catalog.counters import begin_keys_version, hold_counters
+from meterhouse.adapters.catalog.counters import begin_keys_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.adapters.catalog.key_cache import KeyCache, key_hash
@@ -100,7 +100,7 @@ def _create(merchant_id: str, name: str, key: str, now: Instant, session: Sessio
 
 
 def _ensure(merchant_id: str, key: str, now: Instant, session: Session) -> KeyInfo:
-    hold_counters(session)
+    hold_catalog(session)
     row = _by_secret(session, key)
     if row is None:
         return _create(merchant_id, "", key, now, session)
@@ -115,7 +115,7 @@ def _all(session: Session) -> Sequence[KeyInfo]:
 
 
 def _revoke(id: str, now: Instant, session: Session) -> KeyInfo:
-    hold_counters(session)
+    hold_catalog(session)
     row = session.get(ApiKeyRow, id)
     if row is None:
         raise NotFound(f"there is no key {id}")
@@ -123,7 +123,7 @@ def _revoke(id: str, now: Instant, session: Session) -> KeyInfo:
 
 
 def _forget(key: str, now: Instant, session: Session) -> None:
-    hold_counters(session)
+    hold_catalog(session)
     row = _by_secret(session, key)
     if row is not None:
         _set_revoked(session, row, row.revoked_at or now)

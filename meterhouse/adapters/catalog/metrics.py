@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_counters
+from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import MetricRow, VersionRow
 from meterhouse.adapters.catalog.products import product_row
@@ -62,7 +62,7 @@ class CatalogMetrics:
 
 
 def _create(metric: BillableMetric, session: Session) -> BillableMetric:
-    hold_counters(session)
+    hold_catalog(session)
     product_row(session, metric.merchant_id, metric.product_id)
     if session.get(MetricRow, metric.id) is not None:
         raise Conflict(f"the id {metric.id} is taken")
@@ -136,7 +136,7 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     unknown = changes.keys() - {*_DEFINING, *_DESCRIBING}
     if unknown:
         raise ValueError(f"cannot change {sorted(unknown)}")
-    hold_counters(session)
+    hold_catalog(session)
     metric, newest = _newest(session, merchant_id, id)
     for field in changes.keys() & set(_DESCRIBING):
         setattr(metric, field, changes[field])

@@ -99,8 +99,8 @@ class VersionRow(Base):
 
 
 class StateRow(Base):
-    """The one row of counters. Whoever changes what they count takes its lock first, so that numbers
-    become visible in their order.
+    """The one row of counters. Whoever changes what they count holds the catalog, so that numbers become
+    visible in their order.
     """
 
     __tablename__ = "catalog_state"

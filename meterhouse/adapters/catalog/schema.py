@@ -6,9 +6,10 @@ import importlib
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.domain.errors import NotMigrated
@@ -17,7 +18,6 @@ HEAD: Final = "0001"  # the newest revision under migrations/versions; a test co
 
 # A migration takes as long as it takes, and so does waiting for the one that another process runs.
 _PATIENT: Final = DatabaseLimits(connections=1, statement_timeout=timedelta(minutes=10))
-_ADVISORY_LOCK: Final = 0x6D65746572  # "meter"; any number that nobody else uses in this database
 
 
 async def migrate(url: str) -> str:
@@ -69,8 +69,6 @@ def _revision_of(connection: Connection) -> str | None:
 
 
 def _upgrade(session: Session) -> None:
-    connection = session.connection()
-    if connection.dialect.name == "postgresql":  # SQLite is locked already, as in every write
-        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    hold_catalog(session)
     # Alembic takes 0.3 s to import, twice what opening a catalog may take; hardly any opening needs it.
-    importlib.import_module("meterhouse.adapters.catalog.migrate").upgrade(connection)
+    importlib.import_module("meterhouse.adapters.catalog.migrate").upgrade(session.connection())

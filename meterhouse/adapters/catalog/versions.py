@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import ColumnElement, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_counters
+from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.models import BackfillRow, MetricRow, VersionRow
 from meterhouse.domain.billable_metric import (
     Aggregation,
@@ -103,7 +103,7 @@ def activate_complete(
     if not versions:
         return
     # Two partitions may finish at once: the lock makes the second see what the first did.
-    hold_counters(session)
+    hold_catalog(session)
     for metric, version in versions:
         if _building(session, metric, version) and _complete(session, log_id, partitions, metric, version):
             retire(session, metric, VersionState.ACTIVE)
