@@ -14,12 +14,15 @@ from rich.table import Table
 
 from meterhouse import check as checking
 from meterhouse import demo as demonstration
+from meterhouse.adapters.catalog.engines import DatabaseLimits
+from meterhouse.adapters.catalog.schema import migrate as migrate_catalog
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.data_folder import DataFolder, FolderInUse
-from meterhouse.domain.errors import MeterhouseError
+from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
+from meterhouse.settings import CatalogSettings
 from meterhouse.telemetry.logs import configure_logs
 
 DEFAULT_DATA = Path(".meterhouse")
@@ -27,11 +30,23 @@ DEFAULT_DATA = Path(".meterhouse")
 app = typer.Typer(
     help="Usage metering: CloudEvents in, exact usage out.", no_args_is_help=True, add_completion=False
 )
-keys_app = typer.Typer(help="API keys; also while a server runs.", no_args_is_help=True)
+keys_app = typer.Typer(
+    help="API keys, of a data folder or of the catalog at METERHOUSE_CATALOG_URL; also while servers run.",
+    no_args_is_help=True,
+)
 app.add_typer(keys_app, name="keys")
 
 Data = Annotated[
     Path, typer.Option("--data", envvar="METERHOUSE_DEV_DATA", help="The folder that keeps everything.")
+]
+
+KeysData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="METERHOUSE_DEV_DATA",
+        help="The folder that keeps everything; without one METERHOUSE_CATALOG_URL, else .meterhouse.",
+    ),
 ]
 
 
@@ -98,11 +113,20 @@ def check(data: Data = DEFAULT_DATA) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def migrate() -> None:
+    """Bring the catalog at METERHOUSE_CATALOG_URL up to date; harmless when it is, or while others do it."""
+    url = CatalogSettings().url.get_secret_value()
+    if not url:
+        raise Invalid("METERHOUSE_CATALOG_URL names no catalog to migrate")
+    typer.echo(f"The catalog is at revision {asyncio.run(migrate_catalog(url))}.")
+
+
 @keys_app.command("create")
 def create_key(
     merchant: Annotated[str, typer.Option(help="The merchant the key belongs to, org_…; made if new.")],
     name: Annotated[str, typer.Option(help="What the key is for.")] = "",
-    data: Data = DEFAULT_DATA,
+    data: KeysData = None,
 ) -> None:
     """Make a key; the last line printed is the key, and it is never shown again."""
 
@@ -115,7 +139,7 @@ def create_key(
 
 
 @keys_app.command("list")
-def list_keys(data: Data = DEFAULT_DATA) -> None:
+def list_keys(data: KeysData = None) -> None:
     """Show every key's id, merchant, name and state."""
 
     async def read() -> Table:
@@ -140,7 +164,7 @@ def list_keys(data: Data = DEFAULT_DATA) -> None:
 @keys_app.command("revoke")
 def revoke_key(
     id: Annotated[str, typer.Argument(help="The key's id, key_…, as `keys list` shows it.")],
-    data: Data = DEFAULT_DATA,
+    data: KeysData = None,
 ) -> None:
     """Stop a key from working, within a second."""
 
@@ -152,7 +176,12 @@ def revoke_key(
     typer.echo(f"{id} is revoked")
 
 
-def _catalog(data: Path) -> AbstractAsyncContextManager[Catalog]:
-    folder = DataFolder(data)
+def _catalog(data: Path | None) -> AbstractAsyncContextManager[Catalog]:
+    """The folder's catalog where one is named, else the one that the environment names."""
+    settings = CatalogSettings()
+    if data is None and settings.url:
+        limits = DatabaseLimits(**settings.model_dump(exclude={"url"}))
+        return Catalog.connect(settings.url.get_secret_value(), limits)
+    folder = DataFolder(data or DEFAULT_DATA)
     folder.create()
     return Catalog.open(folder.catalog_url)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -65,6 +65,31 @@ class QuerySettings(BaseSettings):
     after_timeout: Positive = Field(
         default=timedelta(seconds=10),
         description="How long a question waits for the position in `after`; then 504.",
+    )
+
+
+class CatalogSettings(BaseSettings):
+    """The way to the catalog that the processes of a distributed installation share.
+
+    All but `url` are the fields of the adapter's DatabaseLimits. The URL shows itself nowhere, because it
+    may hold a password.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="METERHOUSE_CATALOG_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="`postgresql://user:password@host:5432/database`, its query for libpq (`?sslmode=…`).",
+    )
+    connections: PositiveInt = Field(default=4, description="Connections of a process, with a thread each.")
+    connect_timeout: Positive = Field(
+        default=timedelta(seconds=2), description="How long connecting may take; libpq's least is 2 s."
+    )
+    statement_timeout: Positive = Field(
+        default=timedelta(seconds=3),
+        description="How long one statement may take, waiting for locks included; then unavailable.",
     )
 
 

@@ -14,6 +14,7 @@ MeterhouseError
 │   ├── CatalogUnavailable  the catalog did not answer
 │   ├── Overloaded          too many requests are waiting already
 │   └── NotYetCounted       the log is not counted up to the position asked for
+├── NotMigrated             a store's tables are not those of this version; the message says what to run
 ├── Fenced                  another worker owns the partition now
 └── LogBroken               the log and the catalog contradict each other; a person has to decide
 """
@@ -95,6 +96,10 @@ class Overloaded(Unavailable):
 
 class NotYetCounted(Unavailable):
     """The log is not counted up to the position that the reader asked for."""
+
+
+class NotMigrated(MeterhouseError):
+    """A store's tables are not those that this version works with; the message says what to run."""
 
 
 class Fenced(MeterhouseError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Product
 from meterhouse.domain.errors import CatalogUnavailable, Conflict, Invalid, NotFound
 from meterhouse.domain.instant import Instant
+from tests.servers.catalogs import CatalogStore
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +31,8 @@ class SetClock:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/catalog.sqlite3"
+def url(store: CatalogStore) -> str:
+    return store.url
 
 
 @pytest.fixture
@@ -94,10 +94,6 @@ async def until_answered(catalog: Catalog, key: str) -> None:
     pytest.fail("the catalog is back, but keys are still not answered")
 
 
-def all_bytes(folder: Path) -> bytes:
-    return b"".join([file.read_bytes() for file in sorted(folder.iterdir())])
-
-
 # Keys
 
 
@@ -138,9 +134,9 @@ async def test_revoking_an_unknown_key_is_refused(catalog: Catalog) -> None:
         await catalog.revoke_key("key_nope")
 
 
-async def test_secrets_are_not_in_the_database(catalog: Catalog, tmp_path: Path) -> None:
+async def test_secrets_are_not_in_the_database(catalog: Catalog, store: CatalogStore) -> None:
     _, secret = await catalog.create_key("org_a", "")
-    assert secret.encode() not in all_bytes(tmp_path)
+    assert secret.encode() not in store.contents()
 
 
 async def test_ensuring_a_key_again_changes_nothing(catalog: Catalog) -> None:
@@ -182,21 +178,16 @@ async def test_unknown_keys_take_no_memory_and_ask_the_database_little(catalog: 
     assert len(cache._valid) == 1
 
 
-async def test_known_keys_outlive_the_database(catalog: Catalog, tmp_path: Path) -> None:
+async def test_known_keys_outlive_the_database(catalog: Catalog, store: CatalogStore) -> None:
     _, secret = await catalog.create_key("org_a", "")
     assert await catalog.keys.merchant_of(secret) == "org_a"
-    with sqlite3.connect(tmp_path / "catalog.sqlite3") as connection:
-        connection.execute("ALTER TABLE api_keys RENAME TO gone")
-    connection.close()
-    deadline = monotonic() + 1
-    while monotonic() < deadline:  # longer than any answer is remembered
-        assert await catalog.keys.merchant_of(secret) == "org_a"
-        await asyncio.sleep(0.02)
-    with pytest.raises(CatalogUnavailable):
-        await catalog.keys.merchant_of("mh_other")
-    with sqlite3.connect(tmp_path / "catalog.sqlite3") as connection:
-        connection.execute("ALTER TABLE gone RENAME TO api_keys")
-    connection.close()
+    with store.away():
+        deadline = monotonic() + 1
+        while monotonic() < deadline:  # longer than any answer is remembered
+            assert await catalog.keys.merchant_of(secret) == "org_a"
+            await asyncio.sleep(0.02)
+        with pytest.raises(CatalogUnavailable):
+            await catalog.keys.merchant_of("mh_other")
     await until_answered(catalog, "mh_other")
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
 from meterhouse.domain.errors import Fenced
 from meterhouse.ports import Progress, ProgressLedger
+from tests.servers.catalogs import CatalogStore
 
 pytestmark = pytest.mark.anyio
 
@@ -22,15 +22,15 @@ LOG = "log-1"
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Catalog]:
-    async with Catalog.open(f"sqlite:///{folder}/catalog.sqlite3") as catalog:
+async def opened(store: CatalogStore) -> AsyncIterator[Catalog]:
+    async with Catalog.open(store.url) as catalog:
         await catalog.ensure_product(MERCHANT, "prod_a")
         yield catalog
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    async with opened(tmp_path) as catalog:
+async def catalog(store: CatalogStore) -> AsyncIterator[Catalog]:
+    async with opened(store) as catalog:
         yield catalog
 
 
@@ -84,11 +84,11 @@ async def test_the_first_claim_starts_at_the_beginning(catalog: Catalog) -> None
     assert progress == Progress(stream="0", partition=0, epoch=1, next_offset=0)
 
 
-async def test_a_pending_batch_survives_its_owner(tmp_path: Path) -> None:
-    async with opened(tmp_path) as catalog:
+async def test_a_pending_batch_survives_its_owner(store: CatalogStore) -> None:
+    async with opened(store) as catalog:
         ledger = catalog.ledger(LOG, [0])
         planned = await ledger.plan(await ledger.claim(0), 99)
-    async with opened(tmp_path) as catalog:
+    async with opened(store) as catalog:
         claimed = await catalog.ledger(LOG, [0]).claim(0)
     assert claimed == replace(planned, epoch=planned.epoch + 1)
 
@@ -385,8 +385,8 @@ async def test_definitions_of_a_version_to_come_are_refused(catalog: Catalog) ->
         await catalog.at(await catalog.newest() + 1)
 
 
-async def test_two_processes_share_one_ledger(tmp_path: Path) -> None:
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
+async def test_two_processes_share_one_ledger(store: CatalogStore) -> None:
+    async with opened(store) as one, opened(store) as other:
         await one.metrics.create(metric())
         first = await one.ledger(LOG, [0]).claim(0)
         second = await other.ledger(LOG, [0]).claim(0)

@@ -1,65 +1,66 @@
-"""Transactions against the catalog's database, run in threads of their own; its errors as ours.
-
-A read sees one snapshot on SQLite. A write on SQLite takes the write lock as it begins, so that it never
-fails half-way because another process wrote in between; on other databases the statements lock their rows.
-"""
+"""Transactions against the catalog's database, run in threads of their own; its errors as ours."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import importlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from meterhouse.domain.errors import CatalogUnavailable
+from meterhouse.adapters.catalog.address import parse_address
+from meterhouse.adapters.catalog.engines import DatabaseLimits, Engines
+from meterhouse.adapters.catalog.sqlite import open_engines as open_sqlite
+from meterhouse.domain.errors import CatalogUnavailable, Invalid
 
 T = TypeVar("T")
 
-THREADS: Final = 4
-_BUSY_TIMEOUT_MS: Final = 4_000  # the official clients give up after five seconds
-_WRITES: Final = "meterhouse_writes"
+_LIMITS: Final = DatabaseLimits()
 
 
 class Database:
-    """An engine and the threads that use it."""
+    """A database and the threads that use it."""
 
-    def __init__(self, url: str) -> None:
-        self._reading = _engine(url)
-        self._writing = self._reading.execution_options(**{_WRITES: True})
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalog")
+    def __init__(self, url: str, limits: DatabaseLimits = _LIMITS) -> None:
+        self._engines = _engines(url, limits)
+        self._threads = ThreadPoolExecutor(limits.connections, thread_name_prefix="catalog")
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Database]:
-        database = cls(url)
+    async def open(cls, url: str, limits: DatabaseLimits = _LIMITS) -> AsyncIterator[Database]:
+        """The database at `sqlite:///path` or `postgresql://…`. Raises Invalid for any other URL."""
+        database = cls(url, limits)
         try:
             yield database
         finally:
             database._threads.shutdown()
-            database._reading.dispose()
+            database._engines.reading.dispose()
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """What `work` returns, from a transaction that changes nothing. Raises CatalogUnavailable."""
-        return await self._start(self._reading, work)
+        """What `work` returns, from a transaction that changes nothing and sees one snapshot.
+
+        Raises CatalogUnavailable.
+        """
+        return await self.start_read(work)
 
     def start_read(self, work: Callable[[Session], T]) -> asyncio.Future[T]:
         """The same, begun at once, for several to wait for."""
-        return self._start(self._reading, work)
+        return self._start(self._engines.reading, work)
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """What `work` returns, once its transaction is durable.
 
-        Raises what `work` raises, with nothing changed; CatalogUnavailable when the transaction failed or
-        nothing is known of it.
+        On SQLite it has the database alone from the beginning on. On PostgreSQL others write meanwhile, so
+        `work` locks what it decides by, in the order that counters.py gives. Raises what `work` raises, with
+        nothing changed; CatalogUnavailable when the transaction failed or nothing is known of it.
         """
-        return await self._start(self._writing, work)
+        return await self._start(self._engines.writing, work)
 
     def _start(self, engine: Engine, work: Callable[[Session], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, _transact, engine, work)
@@ -72,26 +73,18 @@ def _transact(engine: Engine, work: Callable[[Session], T]) -> T:
     except (IntegrityError, ProgrammingError, DataError):
         raise  # a statement of ours was wrong, which no retry mends
     except (DBAPIError, PoolTimeout) as error:
-        raise CatalogUnavailable(f"the catalog did not answer: {error.__cause__ or error}") from error
+        said = " ".join(str(error.__cause__ or error).split())
+        raise CatalogUnavailable(f"the catalog did not answer: {said}") from error
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_size=THREADS, max_overflow=0, pool_timeout=4, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # Without this the driver begins transactions by itself, later than we want and never IMMEDIATE.
-    connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _engines(url: str, limits: DatabaseLimits) -> Engines:
+    address = parse_address(url)
+    if address.get_backend_name() == "sqlite":
+        return open_sqlite(address, limits)
+    try:
+        # The driver is an extra, and takes 0.1 s to import.
+        postgres = importlib.import_module("meterhouse.adapters.catalog.postgres")
+    except ModuleNotFoundError as error:
+        raise Invalid("PostgreSQL needs its driver: pip install 'meterhouse[postgres]'") from error
+    engines: Engines = postgres.open_engines(address, limits)
+    return engines

@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import newest_catalog_version
 from meterhouse.adapters.catalog.database import Database
-from meterhouse.adapters.catalog.versions import definitions_of, newest_catalog_version
+from meterhouse.adapters.catalog.versions import definitions_of
 from meterhouse.domain.billable_metric import Definition
 
 _REMEMBERED: Final = 8  # a worker asks for the newest, and in a replay for one before

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import begin_keys_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.adapters.catalog.key_cache import KeyCache, key_hash
 from meterhouse.adapters.catalog.merchants import ensure_merchant
-from meterhouse.adapters.catalog.models import ApiKeyRow, StateRow
+from meterhouse.adapters.catalog.models import ApiKeyRow
 from meterhouse.domain.errors import Conflict, Invalid, NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.ports import Clock
@@ -80,7 +81,7 @@ def _legal(key: str) -> str:
 
 
 def _create(merchant_id: str, name: str, key: str, now: Instant, session: Session) -> KeyInfo:
-    keys_version = _begin_keys_version(session)
+    keys_version = begin_keys_version(session)
     ensure_merchant(session, merchant_id, now)
     if _by_secret(session, key) is not None:
         raise Conflict("the key exists already")
@@ -99,6 +100,7 @@ def _create(merchant_id: str, name: str, key: str, now: Instant, session: Sessio
 
 
 def _ensure(merchant_id: str, key: str, now: Instant, session: Session) -> KeyInfo:
+    hold_catalog(session)
     row = _by_secret(session, key)
     if row is None:
         return _create(merchant_id, "", key, now, session)
@@ -113,6 +115,7 @@ def _all(session: Session) -> Sequence[KeyInfo]:
 
 
 def _revoke(id: str, now: Instant, session: Session) -> KeyInfo:
+    hold_catalog(session)
     row = session.get(ApiKeyRow, id)
     if row is None:
         raise NotFound(f"there is no key {id}")
@@ -120,6 +123,7 @@ def _revoke(id: str, now: Instant, session: Session) -> KeyInfo:
 
 
 def _forget(key: str, now: Instant, session: Session) -> None:
+    hold_catalog(session)
     row = _by_secret(session, key)
     if row is not None:
         _set_revoked(session, row, row.revoked_at or now)
@@ -127,18 +131,13 @@ def _forget(key: str, now: Instant, session: Session) -> None:
 
 def _set_revoked(session: Session, row: ApiKeyRow, revoked_at: Instant | None) -> KeyInfo:
     if row.revoked_at != revoked_at:
-        row.changed_in = _begin_keys_version(session)
+        row.changed_in = begin_keys_version(session)
         row.revoked_at = revoked_at
     return _info(row)
 
 
 def _by_secret(session: Session, key: str) -> ApiKeyRow | None:
     return session.scalars(select(ApiKeyRow).where(ApiKeyRow.hash == key_hash(key).hex())).one_or_none()
-
-
-def _begin_keys_version(session: Session) -> int:
-    statement = update(StateRow).values(keys_version=StateRow.keys_version + 1)
-    return session.scalars(statement.returning(StateRow.keys_version)).one()
 
 
 def _info(row: ApiKeyRow) -> KeyInfo:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import newest_catalog_version
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import BackfillRow, LogProgressRow, MetricRow, StateRow, VersionRow
 from meterhouse.adapters.catalog.versions import (
@@ -21,7 +22,6 @@ from meterhouse.adapters.catalog.versions import (
     activate_complete,
     definition_of,
     meet,
-    newest_catalog_version,
 )
 from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Fenced

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.models import MerchantRow
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import Instant
@@ -18,6 +19,7 @@ def ensure_merchant(session: Session, merchant_id: str, now: Instant) -> None:
     """Make the merchant unless it is there. Raises Invalid for an id that cannot stand in a URL."""
     if not _LEGAL.fullmatch(merchant_id):
         raise Invalid.field("merchant", "must be org_ and up to 60 letters, digits or underscores")
+    hold_catalog(session)
     if session.get(MerchantRow, merchant_id) is None:
         session.add(MerchantRow(id=merchant_id, created_at=now))
         session.flush()

@@ -10,11 +10,11 @@ from typing import Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import MetricRow, VersionRow
 from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.versions import (
-    begin_catalog_version,
     definition_of,
     metric_version,
     retire,
@@ -62,6 +62,7 @@ class CatalogMetrics:
 
 
 def _create(metric: BillableMetric, session: Session) -> BillableMetric:
+    hold_catalog(session)
     product_row(session, metric.merchant_id, metric.product_id)
     if session.get(MetricRow, metric.id) is not None:
         raise Conflict(f"the id {metric.id} is taken")
@@ -135,7 +136,8 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     unknown = changes.keys() - {*_DEFINING, *_DESCRIBING}
     if unknown:
         raise ValueError(f"cannot change {sorted(unknown)}")
-    metric, newest = _newest(session, merchant_id, id, for_update=True)
+    hold_catalog(session)
+    metric, newest = _newest(session, merchant_id, id)
     for field in changes.keys() & set(_DESCRIBING):
         setattr(metric, field, changes[field])
     defining = {field: getattr(newest, field) for field in _DEFINING}
@@ -170,10 +172,8 @@ def _serving(merchant_id: str, session: Session) -> Sequence[Serving]:
     return [_serve(metric, found) for metric, found in versions.items()]
 
 
-def _newest(
-    session: Session, merchant_id: str, id: str, *, for_update: bool = False
-) -> tuple[MetricRow, VersionRow]:
-    metric = session.get(MetricRow, id, with_for_update=for_update)
+def _newest(session: Session, merchant_id: str, id: str) -> tuple[MetricRow, VersionRow]:
+    metric = session.get(MetricRow, id)
     if metric is None or metric.merchant_id != merchant_id:
         raise NotFound(f"there is no billable metric {id}")
     version = session.get(VersionRow, (id, metric.version))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -18,9 +18,14 @@ _NAMES = {
 }
 
 
+# Text compares by code point everywhere: what a fold does depends on the order of definitions, which must
+# not change with the collation that someone made a database with, or with an upgrade of its libc.
+TEXT: Final = String().with_variant(String(collation="C"), "postgresql")
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map: ClassVar = {int: BigInteger, str: String, dict[str, str]: JSON(none_as_null=True)}
+    type_annotation_map: ClassVar = {int: BigInteger, str: TEXT, dict[str, str]: JSON(none_as_null=True)}
 
 
 class MerchantRow(Base):
@@ -94,8 +99,8 @@ class VersionRow(Base):
 
 
 class StateRow(Base):
-    """The one row of counters. Whoever changes what they count takes its lock first, so that numbers
-    become visible in their order.
+    """The one row of counters. Whoever changes what they count holds the catalog, so that numbers become
+    visible in their order.
     """
 
     __tablename__ = "catalog_state"

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.models import MerchantRow, ProductRow
@@ -61,6 +62,7 @@ class CatalogProducts:
 
 
 def _create(product: Product, session: Session) -> None:
+    hold_catalog(session)
     if session.get(MerchantRow, product.merchant_id) is None:
         raise NotFound(f"there is no merchant {product.merchant_id}")
     if session.get(ProductRow, product.id) is not None:
@@ -102,6 +104,7 @@ def _page(merchant_id: str, limit: int, offset: int, session: Session) -> Page[P
 
 
 def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: Session) -> Product:
+    hold_catalog(session)
     row = product_row(session, merchant_id, id)
     for field, value in changes.items():
         setattr(row, _CHANGEABLE[field], value)

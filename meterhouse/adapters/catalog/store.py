@@ -8,17 +8,19 @@ from typing import Final
 
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.definitions import CatalogDefinitions
+from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.adapters.catalog.keys import CatalogKeys, KeyInfo
 from meterhouse.adapters.catalog.ledger import CatalogLedger, CatalogWatermark
 from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.metrics import CatalogMetrics
 from meterhouse.adapters.catalog.products import CatalogProducts
-from meterhouse.adapters.catalog.schema import bring_up_to_date
+from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_migrated
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
 from meterhouse.ports import Clock
 
 _SYSTEM_CLOCK: Final = SystemClock()
+_LIMITS: Final = DatabaseLimits()
 
 
 class Catalog:
@@ -38,9 +40,27 @@ class Catalog:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, clock: Clock = _SYSTEM_CLOCK) -> AsyncIterator[Catalog]:
-        """The catalog at an SQLAlchemy URL, `sqlite:///path` or `postgresql+psycopg://…`, migrated."""
+        """The catalog at `sqlite:///path` or `postgresql://…`, migrated first where it has to be.
+
+        For whoever owns the whole catalog, as the embedded form does. Raises CatalogUnavailable, Invalid for
+        a URL that is neither, NotMigrated where a newer version of meterhouse has migrated it.
+        """
         async with Database.open(url) as database:
-            await bring_up_to_date(database)
+            if not await is_migrated(database):
+                await migrate(url)
+            yield cls(database, clock)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, url: str, limits: DatabaseLimits = _LIMITS, clock: Clock = _SYSTEM_CLOCK
+    ) -> AsyncIterator[Catalog]:
+        """The catalog as it is, for one process of many: `meterhouse migrate` made its tables.
+
+        Raises what `open` raises, and NotMigrated where the tables are missing or older.
+        """
+        async with Database.open(url, limits) as database:
+            await require_migrated(database)
             yield cls(database, clock)
 
     def ledger(self, log_id: str, partitions: Sequence[int]) -> CatalogLedger:

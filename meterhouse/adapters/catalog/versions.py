@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import ColumnElement, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from meterhouse.adapters.catalog.models import BackfillRow, MetricRow, StateRow, VersionRow
+from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
+from meterhouse.adapters.catalog.models import BackfillRow, MetricRow, VersionRow
 from meterhouse.domain.billable_metric import (
     Aggregation,
     Definition,
@@ -20,19 +21,6 @@ from meterhouse.domain.billable_metric import (
 )
 
 VersionKey = tuple[str, int]
-
-
-def newest_catalog_version(session: Session) -> int:
-    return session.scalars(select(StateRow.catalog_version)).one()
-
-
-def begin_catalog_version(session: Session) -> int:
-    """The number of a new catalog version; until the transaction ends nobody else gets one.
-
-    So a reader of the newest number also sees every version that appeared or retired up to it.
-    """
-    statement = update(StateRow).values(catalog_version=StateRow.catalog_version + 1)
-    return session.scalars(statement.returning(StateRow.catalog_version)).one()
 
 
 def definition_of(metric: MetricRow, version: VersionRow) -> Definition:
@@ -115,7 +103,7 @@ def activate_complete(
     if not versions:
         return
     # Two partitions may finish at once: the lock makes the second see what the first did.
-    session.execute(select(StateRow).with_for_update())
+    hold_catalog(session)
     for metric, version in versions:
         if _building(session, metric, version) and _complete(session, log_id, partitions, metric, version):
             retire(session, metric, VersionState.ACTIVE)

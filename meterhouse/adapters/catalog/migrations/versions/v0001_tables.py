@@ -8,13 +8,16 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# By code point, as SQLite compares.
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
         "backfill_progress",
-        sa.Column("billable_metric_id", sa.String(), nullable=False),
+        sa.Column("billable_metric_id", TEXT, nullable=False),
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("log_id", sa.String(), nullable=False),
+        sa.Column("log_id", TEXT, nullable=False),
         sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("until_offset", sa.BigInteger(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
@@ -40,7 +43,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "log_progress",
-        sa.Column("log_id", sa.String(), nullable=False),
+        sa.Column("log_id", TEXT, nullable=False),
         sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
@@ -50,17 +53,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "merchants",
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_merchants")),
     )
     op.create_table(
         "api_keys",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("merchant_id", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("hash", sa.String(), nullable=False),
-        sa.Column("prefix", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("merchant_id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("hash", TEXT, nullable=False),
+        sa.Column("prefix", TEXT, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.Column("changed_in", sa.BigInteger(), nullable=False),
@@ -72,10 +75,10 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_keys_merchant_id"), "api_keys", ["merchant_id"], unique=False)
     op.create_table(
         "products",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("merchant_id", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("merchant_id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=False),
         sa.Column("details", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
@@ -90,14 +93,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "billable_metrics",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("merchant_id", sa.String(), nullable=False),
-        sa.Column("product_id", sa.String(), nullable=False),
-        sa.Column("item_id", sa.String(), nullable=True),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("description", sa.String(), nullable=False),
-        sa.Column("unit", sa.String(), nullable=False),
-        sa.Column("aggregation", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("merchant_id", TEXT, nullable=False),
+        sa.Column("product_id", TEXT, nullable=False),
+        sa.Column("item_id", TEXT, nullable=True),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=False),
+        sa.Column("unit", TEXT, nullable=False),
+        sa.Column("aggregation", TEXT, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
@@ -116,13 +119,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_billable_metrics_product_id"), "billable_metrics", ["product_id"], unique=False)
     op.create_table(
         "billable_metric_versions",
-        sa.Column("billable_metric_id", sa.String(), nullable=False),
+        sa.Column("billable_metric_id", TEXT, nullable=False),
         sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("event_type", sa.String(), nullable=True),
-        sa.Column("value_property", sa.String(), nullable=True),
+        sa.Column("event_type", TEXT, nullable=True),
+        sa.Column("value_property", TEXT, nullable=True),
         sa.Column("group_by", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("event_from", sa.BigInteger(), nullable=True),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("appeared_in", sa.BigInteger(), nullable=False),
         sa.Column("retired_in", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,690 @@
+"""What only several processes, connections or a failing server can break in a catalog on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy import Connection, select, update
+from sqlalchemy.orm import Session
+
+from deploy.local.postgres import LocalPostgres
+from meterhouse.adapters.catalog.counters import ADVISORY_LOCK
+from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.engines import DatabaseLimits
+from meterhouse.adapters.catalog.models import Base, LogProgressRow
+from meterhouse.adapters.catalog.schema import HEAD, migrate
+from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.domain.billable_metric import Aggregation, BillableMetric
+from meterhouse.domain.errors import CatalogUnavailable, Conflict, Fenced, Invalid, NotMigrated
+from meterhouse.ports import Progress, ProgressLedger
+from tests.servers.postgres import PostgresServer, own_server
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+LOG = "log-1"
+PROCESSES = 4
+# Where many compete for one row on a busy machine, and it is not the time that matters.
+PATIENT = DatabaseLimits(statement_timeout=timedelta(seconds=30))
+QUICK = DatabaseLimits(connections=2, statement_timeout=timedelta(milliseconds=500))
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Processes of their own, started once."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[LocalPostgres]:
+    """A server that the tests of this module may kill, stop and restart."""
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_url(own_postgres: LocalPostgres) -> str:
+    """A migrated catalog on that server; it goes with the server."""
+    own_postgres.start()
+    url = PostgresServer(own_postgres.url()).new_database(migrated=False)
+    await migrate(url)
+    return url
+
+
+@pytest.fixture
+async def catalog(postgres_url: str) -> AsyncIterator[Catalog]:
+    async with Catalog.connect(postgres_url, PATIENT) as catalog:
+        await catalog.ensure_product("org_a", "prod_a")
+        yield catalog
+
+
+def metric(id: str = "bm_a", event_type: str = "call") -> BillableMetric:
+    return BillableMetric(
+        id=id,
+        merchant_id="org_a",
+        product_id="prod_a",
+        item_id=None,
+        name="calls",
+        description="",
+        unit="call",
+        aggregation=Aggregation.COUNT,
+        event_type=event_type,
+        value_property=None,
+        group_by=None,
+        event_from=None,
+        version=1,
+        created_at=1,
+        updated_at=1,
+    )
+
+
+async def everywhere(pool: ProcessPoolExecutor, work: Callable[..., T], *arguments: object) -> list[T]:
+    """What `work` returns in each of the processes, which run it at once; it is given its number last."""
+    loop = asyncio.get_running_loop()
+    calls = [loop.run_in_executor(pool, partial(work, *arguments, number)) for number in range(PROCESSES)]
+    return list(await asyncio.gather(*calls))
+
+
+# Claims and plans
+
+
+def _claim_often(url: str, number: int) -> list[int]:
+    async def claim() -> list[int]:
+        async with Catalog.connect(url, PATIENT) as catalog:
+            ledger = catalog.ledger(LOG, [0])
+            return [(await ledger.claim(0)).epoch for _ in range(25)]
+
+    return asyncio.run(claim())
+
+
+async def test_each_epoch_is_claimed_once(processes: ProcessPoolExecutor, postgres_url: str) -> None:
+    claimed = await everywhere(processes, _claim_often, postgres_url)
+    assert sorted(chain.from_iterable(claimed)) == list(range(1, 25 * PROCESSES + 1))
+    assert all(epochs == sorted(epochs) for epochs in claimed)
+
+
+def _count_as_if_alone(url: str, claims: Sequence[Progress], number: int) -> list[tuple[int, int]]:
+    """Plan and advance batches under claims that others use too; the (partition, last) that were ours."""
+
+    async def count_all() -> list[tuple[int, int]]:
+        won = []
+        async with Catalog.connect(url, PATIENT) as catalog:
+            ledger = catalog.ledger(LOG, range(len(claims)))
+            for progress in claims:
+                for last in range(number, 40, PROCESSES):
+                    try:
+                        planned = await ledger.plan(progress, last)
+                        await ledger.advance(planned)
+                    except Fenced:
+                        continue
+                    won.append((progress.partition, last))
+        return won
+
+    return asyncio.run(count_all())
+
+
+async def test_one_of_the_plans_under_one_epoch_is_written(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str
+) -> None:
+    ledger = catalog.ledger(LOG, range(8))
+    claims = [await ledger.claim(partition) for partition in range(8)]
+    won = list(chain.from_iterable(await everywhere(processes, _count_as_if_alone, postgres_url, claims)))
+    assert Counter(partition for partition, _ in won) == dict.fromkeys(range(8), 1)
+    assert await catalog.watermark(LOG).counted() == {partition: last + 1 for partition, last in won}
+
+
+# Catalog versions
+
+
+async def test_a_version_waits_for_the_one_before_it(catalog: Catalog, postgres_url: str) -> None:
+    """Version 7 is taken and not yet committed: nobody may see 8, and then find 7 changed."""
+    before = await catalog.newest()
+    with psycopg.connect(postgres_url) as seven:
+        seven.execute("UPDATE catalog_state SET catalog_version = catalog_version + 1")
+        eight = asyncio.create_task(catalog.metrics.create(metric()))
+        await _until_blocked(postgres_url)
+        assert await catalog.newest() == before
+        seven.commit()
+        await eight
+    assert await catalog.newest() == before + 2
+    assert await catalog.at(before + 1) == []
+    assert [one.billable_metric_id for one in await catalog.at(before + 2)] == ["bm_a"]
+
+
+async def _until_blocked(url: str, sessions: int = 1) -> None:
+    """Return once so many sessions of the database wait for a lock."""
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    deadline = time.monotonic() + 5
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(waiting).fetchone() != (sessions,):
+            assert time.monotonic() < deadline, "nobody waits"
+            await asyncio.sleep(0.01)
+
+
+def _define_often(url: str, number: int) -> dict[int, list[tuple[str, int]]]:
+    """Make metrics and change them; meanwhile look at each newest version as soon as it is there."""
+
+    async def define() -> dict[int, list[tuple[str, int]]]:
+        seen: dict[int, list[tuple[str, int]]] = {}
+        done = False
+
+        async def look() -> None:
+            while not done:
+                newest = await own.newest()
+                seen.setdefault(newest, await _versions(own, newest))
+                await asyncio.sleep(0.01)
+
+        async def change() -> None:
+            nonlocal done
+            for item in range(5):
+                id = f"bm_{number}_{item}"
+                await own.metrics.create(metric(id))
+                await own.metrics.update("org_a", id, {"event_type": "other"})
+            done = True
+
+        async with Catalog.connect(url, PATIENT) as own:
+            await asyncio.gather(look(), change())
+        return seen
+
+    return asyncio.run(define())
+
+
+async def _versions(catalog: Catalog, catalog_version: int) -> list[tuple[str, int]]:
+    return [(one.billable_metric_id, one.version) for one in await catalog.at(catalog_version)]
+
+
+async def test_a_catalog_version_stays_what_it_was_when_it_was_the_newest(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str
+) -> None:
+    seen = await everywhere(processes, _define_often, postgres_url)
+    assert await catalog.newest() == PROCESSES * 10
+    assert sum(map(len, seen)) > 10
+    for one in seen:
+        for version, then in one.items():
+            assert await _versions(catalog, version) == then
+    whole = [await _versions(catalog, version) for version in range(PROCESSES * 10 + 1)]
+    assert len(set(map(tuple, whole))) == len(whole)
+
+
+# Activation
+
+
+def _finish_backfills(url: str, claims: Sequence[Progress], number: int) -> None:
+    """Finish whatever is unfinished on partition `number`."""
+
+    async def finish() -> None:
+        async with Catalog.connect(url, PATIENT) as catalog:
+            ledger = catalog.ledger(LOG, range(PROCESSES))
+            for backfill in await ledger.backfills(claims[number]):
+                assert backfill.progress.until is not None
+                await ledger.advance(await ledger.plan(backfill.progress, backfill.progress.until - 1))
+
+    asyncio.run(finish())
+
+
+async def test_partitions_that_finish_at_once_activate_a_version_once(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str
+) -> None:
+    ledger = catalog.ledger(LOG, range(PROCESSES))
+    ids = [f"bm_{number}" for number in range(12)]
+    for id in ids:
+        await catalog.metrics.create(metric(id))
+    claims = [await ledger.claim(partition) for partition in range(PROCESSES)]
+    for partition, claim in enumerate(claims):
+        claims[partition] = await ledger.advance(await ledger.plan(claim, 99))
+    for id in ids:
+        await catalog.metrics.update("org_a", id, {"event_type": "other"})
+    before = await catalog.newest()
+    await everywhere(processes, _finish_backfills, postgres_url, claims)
+    serving = await catalog.metrics.serving("org_a")
+    assert {
+        one.metric.id: (one.shown.definition.version, one.shown.state) for one in serving
+    } == dict.fromkeys(ids, (2, "active"))
+    # Each old version was retired once, in a catalog version of its own.
+    assert await catalog.newest() == before + len(ids)
+    assert [len(await catalog.at(before + number)) for number in range(13)] == list(range(24, 11, -1))
+
+
+async def test_the_second_of_two_that_finish_at_once_sees_the_first(
+    catalog: Catalog, postgres_url: str
+) -> None:
+    """Both have written that they are done, neither has looked at the other: held there by the lock."""
+    ledger = catalog.ledger(LOG, [0, 1])
+    lives = [await ledger.advance(await ledger.plan(await ledger.claim(one), 99)) for one in (0, 1)]
+    await catalog.metrics.create(metric())
+    plans = []
+    for live in lives:
+        [backfill] = await ledger.backfills(live)
+        plans.append(await ledger.plan(backfill.progress, 99))
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        advances = [asyncio.create_task(ledger.advance(planned)) for planned in plans]
+        await _until_blocked(postgres_url, 2)
+    await asyncio.gather(*advances)
+    assert (await catalog.metrics.get("org_a", "bm_a")).shown.state == "active"
+
+
+# Everything at once
+
+
+def _ensure_all(url: str, number: int) -> list[str]:
+    async def ensure() -> list[str]:
+        async with Catalog.connect(url, PATIENT) as catalog:
+            for item in range(15):
+                await catalog.ensure_merchant(f"org_{item}")
+                await catalog.ensure_product(f"org_{item}", f"prod_{item}")
+            return [(await catalog.ensure_key("org_0", f"mh_{item}")).id for item in range(15)]
+
+    return asyncio.run(ensure())
+
+
+async def test_what_processes_ensure_at_once_is_made_once(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str
+) -> None:
+    first, *others = await everywhere(processes, _ensure_all, postgres_url)
+    assert others == [first] * (PROCESSES - 1)
+    assert [key.id for key in await catalog.list_keys()] == sorted(first, key=first.index)
+
+
+def _take_ids(url: str, number: int) -> list[str]:
+    async def take() -> list[str]:
+        taken = []
+        async with Catalog.connect(url, PATIENT) as catalog:
+            for item in range(20):
+                try:
+                    await catalog.metrics.create(metric(f"bm_{item}"))
+                except Conflict:
+                    continue
+                taken.append(f"bm_{item}")
+        return taken
+
+    return asyncio.run(take())
+
+
+async def test_an_id_that_processes_ask_for_at_once_is_given_once(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str
+) -> None:
+    taken = await everywhere(processes, _take_ids, postgres_url)
+    assert sorted(chain.from_iterable(taken)) == sorted([f"bm_{item}" for item in range(20)])
+
+
+async def test_two_who_revoke_a_key_at_once_agree_on_when(catalog: Catalog, postgres_url: str) -> None:
+    info, _ = await catalog.create_key("org_a", "")
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        revocations = [asyncio.create_task(catalog.revoke_key(info.id)) for _ in range(2)]
+        await _until_blocked(postgres_url, 2)
+    first, second = await asyncio.gather(*revocations)
+    assert first == second
+
+
+def _do_everything(url: str, seconds: float, number: int) -> int:
+    """Count one's own partition and change definitions and keys, all at once; how many batches it was."""
+
+    async def run() -> int:
+        until = time.monotonic() + seconds
+        names = count()
+
+        async def work() -> int:
+            ledger = own.ledger(LOG, range(PROCESSES))
+            live = await ledger.claim(number)
+            batches = 0
+            while time.monotonic() < until:
+                live = await ledger.advance(await ledger.plan(live, live.next_offset + 9))
+                for backfill in await ledger.backfills(live):
+                    assert backfill.progress.until is not None
+                    await ledger.advance(await ledger.plan(backfill.progress, backfill.progress.until - 1))
+                batches += 1
+            return batches
+
+        async def define() -> None:
+            while time.monotonic() < until:
+                id = f"bm_{number}_{next(names)}"
+                await own.metrics.create(metric(id))
+                await own.metrics.update("org_a", id, {"event_type": "other"})
+                await own.metrics.update("org_a", "bm_shared", {"event_type": id, "name": id})
+                await own.products.update("org_a", "prod_a", {"name": id})
+
+        async def make_keys() -> None:
+            while time.monotonic() < until:
+                info, secret = await own.create_key(f"org_{next(names)}", "")
+                await own.revoke_key(info.id)
+                await own.ensure_key(info.merchant_id, secret)
+
+        async with Catalog.connect(url, PATIENT) as own:
+            batches, _, _ = await asyncio.gather(work(), define(), make_keys())
+        return batches
+
+    return asyncio.run(run())
+
+
+async def test_nobody_waits_for_somebody_who_waits_for_him(
+    processes: ProcessPoolExecutor, catalog: Catalog, postgres_url: str, postgres: PostgresServer
+) -> None:
+    await catalog.metrics.create(metric("bm_shared"))
+    batches = await everywhere(processes, _do_everything, postgres_url, 4.0)
+    assert min(batches) > 0
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        deadlocks = connection.execute(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+    assert deadlocks == (0,)
+    counted = await catalog.watermark(LOG).counted()
+    assert counted == {number: 10 * done for number, done in enumerate(batches)}
+
+
+# Migrations
+
+
+def _migrate(url: str, number: int) -> str:
+    async def run() -> str:
+        revision = await migrate(url)
+        async with Catalog.connect(url) as catalog:
+            await catalog.ensure_merchant("org_a")
+        return revision
+
+    return asyncio.run(run())
+
+
+async def test_processes_that_migrate_at_once_all_find_it_done(
+    processes: ProcessPoolExecutor, postgres: PostgresServer
+) -> None:
+    url = await asyncio.to_thread(lambda: postgres.new_database(migrated=False))
+    assert await everywhere(processes, _migrate, url) == [HEAD] * PROCESSES
+    async with Catalog.connect(url) as catalog:
+        assert await catalog.newest() == 0
+    postgres.drop(url)
+
+
+async def test_the_migrations_make_the_tables_of_the_models(postgres_url: str) -> None:
+    def compare(session: Session) -> Sequence[object]:
+        connection: Connection = session.connection()
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with Database.open(postgres_url) as database:
+        assert await database.read(compare) == []
+
+
+async def test_all_text_compares_by_code_point(postgres_url: str) -> None:
+    query = """
+        SELECT DISTINCT collation_name FROM information_schema.columns
+        WHERE table_schema = 'public' AND table_name <> 'alembic_version' AND data_type = 'character varying'
+    """
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute(query).fetchall() == [("C",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE alembic_version", "no tables yet: run `meterhouse migrate`"),
+        (
+            "UPDATE alembic_version SET version_num = '0000'",
+            f"0000, and {HEAD} is needed: run `meterhouse migrate`",
+        ),
+        ("UPDATE alembic_version SET version_num = '9999'", "9999, and this version of meterhouse knows"),
+    ],
+)
+async def test_a_process_of_many_says_what_to_run_and_migrates_nothing(
+    postgres_url: str, change: str, words: str
+) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(sql.SQL(change).format())
+    with pytest.raises(NotMigrated, match=words):
+        async with Catalog.connect(postgres_url):
+            pass
+
+
+async def test_what_a_newer_version_migrated_is_left_alone(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(NotMigrated, match="run a newer one"):
+        await migrate(postgres_url)
+    with pytest.raises(NotMigrated, match="run a newer one"):
+        async with Catalog.open(postgres_url):
+            pass
+
+
+# A server that fails
+
+
+async def _count_for(catalog: Catalog, partition: int, stop: asyncio.Event) -> list[tuple[int, int]]:
+    """Count as a worker does, claiming again after every failure; the ranges whose end was acknowledged."""
+    ledger = catalog.ledger(LOG, [0, 1])
+    counted: list[tuple[int, int]] = []
+    progress: Progress | None = None
+    while not stop.is_set():
+        try:
+            if progress is None:
+                progress = await ledger.claim(partition)
+            planned = progress
+            if planned.pending_last is None:
+                planned = await ledger.plan(progress, progress.next_offset + 9)
+            assert planned.pending_last is not None
+            progress = await ledger.advance(planned)
+            counted.append((planned.next_offset, planned.pending_last))
+        except CatalogUnavailable:
+            progress = None
+            await asyncio.sleep(0.05)
+    return counted
+
+
+@pytest.mark.parametrize("violently", [True, False], ids=["killed", "stopped"])
+async def test_counting_goes_on_after_a_restart_of_the_server(
+    own_postgres: LocalPostgres, own_url: str, violently: bool
+) -> None:
+    stop = asyncio.Event()
+    async with Catalog.connect(own_url) as catalog:
+        workers = [asyncio.create_task(_count_for(catalog, partition, stop)) for partition in (0, 1)]
+        for _ in range(3):
+            await _until_counted_further(catalog)
+            await asyncio.to_thread(own_postgres.kill if violently else own_postgres.stop)
+            with pytest.raises(CatalogUnavailable):
+                await catalog.newest()
+            await asyncio.to_thread(own_postgres.start)
+        await _until_counted_further(catalog)
+        stop.set()
+        for partition, worker in enumerate(workers):
+            ranges = await worker
+            end = (await catalog.watermark(LOG).counted())[partition]
+            # What was acknowledged is there, in order, each once; what was cut off was found advanced or
+            # pending, so at most the acknowledgement is missing.
+            assert ranges == sorted(set(ranges))
+            assert all((last - first, first % 10) == (9, 0) for first, last in ranges)
+            assert ranges[-1][1] < end
+            assert end // 10 - len(ranges) in range(4)
+
+
+async def _until_counted_further(catalog: Catalog) -> None:
+    """Return once both partitions are counted ten batches further."""
+    deadline = time.monotonic() + 10
+    start: Mapping[int, int] | None = None
+    while time.monotonic() < deadline:
+        try:
+            counted = await catalog.watermark(LOG).counted()
+        except CatalogUnavailable:
+            continue
+        if start is None:
+            start = counted
+        elif all(counted.get(partition, 0) >= start.get(partition, 0) + 100 for partition in (0, 1)):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("counting does not go on")
+
+
+async def test_a_connection_that_was_cut_is_replaced_unnoticed(
+    catalog: Catalog, postgres: PostgresServer, postgres_url: str
+) -> None:
+    for _ in range(3):
+        await asyncio.gather(*[catalog.newest() for _ in range(4)])
+        postgres.cut(postgres_url)
+        assert await catalog.newest() == 0
+
+
+@contextmanager
+def frozen(server: LocalPostgres) -> Iterator[None]:
+    """Let the server accept everything and answer nothing, as a network that swallows packets does."""
+    assert server.pid is not None
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    members = [server.pid, *map(int, children)]
+    for member in members:
+        os.kill(member, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for member in members:
+            os.kill(member, signal.SIGCONT)
+
+
+async def test_a_server_that_says_nothing_is_unavailable_in_time(
+    own_postgres: LocalPostgres, own_url: str
+) -> None:
+    async with Catalog.connect(own_url, QUICK) as catalog:
+        await asyncio.gather(catalog.newest(), catalog.newest())
+        with frozen(own_postgres):
+            for _ in range(2):  # over the open connections, then with none left
+                started_at = time.monotonic()
+                answers = await asyncio.gather(catalog.newest(), catalog.newest(), return_exceptions=True)
+                assert [type(answer) for answer in answers] == [CatalogUnavailable] * 2
+                assert time.monotonic() - started_at < 4
+        assert await catalog.newest() == 0
+
+
+async def test_waiting_for_a_lock_ends_in_time(postgres_url: str) -> None:
+    async with Catalog.connect(postgres_url, QUICK) as catalog:
+        ledger = catalog.ledger(LOG, [0])
+        claimed = await ledger.claim(0)
+        with psycopg.connect(postgres_url) as holder:
+            holder.execute("SELECT * FROM log_progress FOR UPDATE")
+            started_at = time.monotonic()
+            with pytest.raises(CatalogUnavailable, match="statement timeout"):
+                await ledger.claim(0)
+            assert time.monotonic() - started_at < 2
+        assert await ledger.claim(0) == replace(claimed, epoch=2)
+
+
+async def test_a_process_that_was_stopped_in_a_transaction_does_not_keep_its_locks(postgres_url: str) -> None:
+    held, resumed = threading.Event(), threading.Event()
+
+    def hold(session: Session) -> None:
+        session.execute(select(LogProgressRow).with_for_update())
+        held.set()
+        assert resumed.wait(10)
+        session.execute(update(LogProgressRow).values(next_offset=7))
+
+    async with Catalog.connect(postgres_url, QUICK) as catalog, Database.open(postgres_url, QUICK) as stopped:
+        ledger = catalog.ledger(LOG, [0])
+        await ledger.claim(0)
+        holding = asyncio.create_task(stopped.write(hold))
+        await asyncio.to_thread(held.wait)
+        assert (await _claimed_at_last(ledger)).epoch == 2
+        resumed.set()
+        with pytest.raises(CatalogUnavailable):
+            await holding
+        assert (await ledger.claim(0)).next_offset == 0
+
+
+async def _claimed_at_last(ledger: ProgressLedger) -> Progress:
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return await ledger.claim(0)
+        except CatalogUnavailable:
+            assert time.monotonic() < deadline
+
+
+async def test_commits_are_durable_and_isolated_whatever_the_database_defaults_to(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    name = sql.Identifier(postgres_url.rpartition("/")[2])
+    for setting in ("synchronous_commit = off", "default_transaction_isolation = 'serializable'"):
+        postgres.run(sql.SQL("ALTER DATABASE {} SET {}").format(name, sql.SQL(setting)))
+
+    def shown(session: Session) -> tuple[str, ...]:
+        names = ("synchronous_commit", "transaction_isolation", "transaction_read_only")
+        return tuple([session.connection().exec_driver_sql(f"SHOW {name}").scalar_one() for name in names])
+
+    async with Database.open(postgres_url) as database:
+        assert await database.write(shown) == ("on", "read committed", "off")
+        assert await database.read(shown) == ("on", "repeatable read", "on")
+        assert await database.write(shown) == ("on", "read committed", "off")
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://meter:s3cret@127.0.0.1:1/meterhouse",
+        "postgres://meter:s3cret@127.0.0.1:1/meterhouse?connect_timeout=2",
+        "postgresql+psycopg://meter@127.0.0.1:1/meterhouse?password=s3cret",
+    ],
+)
+async def test_an_unreachable_server_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(CatalogUnavailable, match=r"127\.0\.0\.1") as caught:
+        async with Catalog.connect(url):
+            pass
+    assert "s3cret" not in _whole(caught.value)
+
+
+async def test_a_wrong_password_is_not_shown(postgres_url: str, postgres: PostgresServer) -> None:
+    url = postgres_url.replace("postgresql://postgres:", "postgresql://nobody-s3cret:s3cret2")
+    with pytest.raises(CatalogUnavailable) as caught:
+        async with Catalog.connect(url):
+            pass
+    assert "s3cret2" not in _whole(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "s3cret",
+        "mysql://meter:s3cret@127.0.0.1/meterhouse",
+        "postgresql://meter:s3cret@127.0.0.1",
+        "postgresql://meter@127.0.0.1:5432s3cret/meterhouse",
+        "postgresql://127.0.0.1:s3cret/meterhouse",
+        "postgresql+asyncpg://meter:s3cret@127.0.0.1/meterhouse",
+    ],
+)
+async def test_what_is_no_address_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        async with Catalog.connect(url):
+            pass
+    assert "s3cret" not in _whole(caught.value)
+
+
+def _whole(error: BaseException | None) -> str:
+    """All that a log could show of the error."""
+    told = []
+    while error is not None:
+        told.append(f"{error!r} {error}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return " ".join(told)
