@@ -37,6 +37,7 @@ _INSERT_SETTINGS: Final[Mapping[str, int | str]] = {
     "insert_deduplicate": 1,
     "max_execution_time": int(INSERT_TIME_LIMIT.total_seconds()),
     "timeout_overflow_mode": "throw",
+    "timeout_before_checking_execution_speed": 0,  # the limit is by the clock, not by an estimate
     # One block and one part, whatever its size: a part is what lands whole or not at all.
     "max_insert_block_size": _UNBOUNDED,
     "min_insert_block_size_rows": _UNBOUNDED,

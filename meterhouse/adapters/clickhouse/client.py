@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
 from meterhouse.adapters.clickhouse.address import Address
 from meterhouse.adapters.clickhouse.tables import Tables
@@ -103,8 +103,10 @@ class ClickHousePool:
         """Call `work` with a client, on that client's thread.
 
         Raises EngineError (a StoreUnavailable) with the engine's message when ClickHouse refused or failed,
-        Overloaded when too many calls are waiting already. A cancelled call gives its client back only
-        once the statement has ended: ClickHouse is still working on it.
+        a plain StoreUnavailable when it gave no answer, after which a statement may be done or not, and
+        Overloaded when too many calls are waiting already. Only a SELECT that lost its connection is sent
+        again, by the driver. A cancelled call gives its client back only once the statement has ended:
+        ClickHouse is still working on it.
         """
         slot = await self._take()
         future = slot.thread.submit(work, slot.client)
@@ -151,7 +153,17 @@ async def _translated(future: Future[R]) -> R:
     """The future's result, with the driver's exceptions as ours."""
     try:
         return await asyncio.wrap_future(future)
+    except OperationalError as error:
+        if error.code is not None:
+            raise EngineError(str(error), error.code) from error
+        raise StoreUnavailable(f"ClickHouse gave no answer: {_reason(error)}") from error
     except Error as error:
         raise EngineError(str(error), error.code) from error
     except (ClickHouseError, OSError) as error:
         raise StoreUnavailable(str(error)) from error
+
+
+def _reason(error: Error) -> str:
+    """What happened on the wire; the driver quotes the URL, and so statement and parameters, beside it."""
+    cause = error.__cause__
+    return str(getattr(cause, "reason", None) or cause or error)
