@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from clickhouse_connect.driver.client import Client
 
@@ -94,6 +94,8 @@ class ClickHouseBlocks:
         self._pool = pool
         self._tables = pool.tables
         self._staging = Staging(pool)
+        # Less than half the bytes on the wire for 0.15 µs an event; a local file is read as fast without.
+        self._compression: Literal["lz4"] | None = "lz4" if pool.folder is None else None
         # metered_events and both rollups take the same rows, so they are laid out once for the three.
         self._built: OrderedDict[int, _Built] = OrderedDict()
 
@@ -188,7 +190,7 @@ class ClickHouseBlocks:
         if kept is not None:
             return kept
         table = arrow_table(block)
-        built = _Built(block.rows, table.column_names, arrow_file(table))
+        built = _Built(block.rows, table.column_names, arrow_file(table, self._compression))
         if isinstance(block.rows, MeteredColumns):
             self._built[id(block.rows)] = built
             if len(self._built) > _KEPT:
