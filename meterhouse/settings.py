@@ -98,7 +98,21 @@ class ClickHouseSettings(BaseSettings):
 
     model_config = _prefix("METERHOUSE_CLICKHOUSE_")
 
+    url: SecretStr = Field(
+        default=SecretStr("http://localhost:8123/default"),
+        description="http(s)://user:password@host:port/database?ca_cert=FILE; only the host is needed.",
+    )
+    user: str = Field(default="", description="Goes before the user of the URL.")
+    password: SecretStr = Field(default=SecretStr(""), description="Goes before the password of the URL.")
+    cluster: str = Field(
+        default="",
+        description="The cluster that the tables are spread over, as in remote_servers; empty: one node.",
+    )
     connections: PositiveInt = Field(default=4, description="Clients, with a thread each.")
+    timeout: Positive = Field(
+        default=timedelta(seconds=75),
+        description="How long an answer may take; longer than the 60 seconds that an INSERT may.",
+    )
 
 
 class FaultSettings(BaseSettings):

@@ -1,29 +1,49 @@
-"""Real ClickHouse for tests: chDB in this process, a database of its own for each test."""
+"""Real ClickHouse for tests, embedded and over HTTP, with a database of its own for each test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from itertools import count
+import os
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
-
-_numbers = count(1)
+from tests.clickhouse_server import ClickHouseServer
 
 
 @pytest.fixture(scope="session")
-def clickhouse_dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server over HTTP: what METERHOUSE_TEST_CLICKHOUSE names, else a stand-in for the whole run."""
+    given = os.environ.get("METERHOUSE_TEST_CLICKHOUSE")
+    if given:
+        yield given
+        return
+    server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse-server"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One for the whole run, because chDB allows one data directory in a process."""
     return f"chdb://{tmp_path_factory.mktemp('clickhouse')}"
+
+
+@pytest.fixture(scope="session", params=["embedded", "http"])
+def clickhouse_dsn(request: pytest.FixtureRequest) -> str:
+    """Both ways to ClickHouse; parametrize it indirectly for one of them alone."""
+    dsn: str = request.getfixturevalue("embedded_dsn" if request.param == "embedded" else "clickhouse_url")
+    return dsn
 
 
 @pytest.fixture
 async def clickhouse(clickhouse_dsn: str) -> AsyncIterator[ClickHousePool]:
     """A pool on an empty, migrated database that is dropped after the test."""
-    database = f"test_{next(_numbers)}"
+    database = f"test_{uuid4().hex}"
     async with ClickHousePool(clickhouse_dsn, size=2, database=database) as pool:
         await migrate(pool)
         yield pool

@@ -22,6 +22,9 @@ from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.native_blocks import FIRST_FRAMED
 from meterhouse.adapters.clickhouse.read_only import MAX_QUERY, create_app
 
+# It serves the engine of its own process.
+pytestmark = pytest.mark.parametrize("clickhouse_dsn", ["embedded"], indirect=True)
+
 ODD = 'o\'dd \\ "näme"\t\n{x:String}'
 
 

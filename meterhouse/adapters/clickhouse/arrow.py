@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
 
@@ -50,10 +50,14 @@ def arrow_table(block: Block) -> pa.Table:
             return pa.concat_tables([_metered(group, rows.partition, shared) for group in marked.groups])
 
 
-def arrow_file(table: pa.Table) -> bytes:
-    """The table in Arrow's file format, as one record batch."""
+def arrow_file(table: pa.Table, compression: Literal["lz4", "zstd"] | None = None) -> bytes:
+    """The table in Arrow's file format, as one record batch, its buffers compressed.
+
+    The file's end says where everything in it is, so a reader refuses one that was cut short.
+    """
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         for batch in table.combine_chunks().to_batches():
             writer.write_batch(batch)
     body: bytes = sink.getvalue().to_pybytes()

@@ -7,19 +7,23 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-import clickhouse_connect
-from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
+from meterhouse.adapters.clickhouse.address import Address
+from meterhouse.adapters.clickhouse.tables import Tables
 from meterhouse.domain.errors import Overloaded, StoreUnavailable
 
 R = TypeVar("R")
 
 _PATIENCE: Final = 30.0  # seconds that a call waits for a client before it is refused
+
+# Longer than the server lets any INSERT run, so that its own word on it arrives.
+ANSWER_TIMEOUT: Final = timedelta(seconds=75)
 
 
 class EngineError(StoreUnavailable):
@@ -39,22 +43,39 @@ class _Slot:
 
 
 class ClickHousePool:
-    """`size` clients of the ClickHouse at `dsn`: "chdb:///absolute/path" (embedded) or "http://…".
+    """`size` clients of the ClickHouse at `url` (see Address.parse), whose `database` they read by default.
 
     A client serialises its calls, and a chDB connection keeps bound parameters on itself, so each has its
-    own thread. Use it as an async context manager; entering creates `database` if need be.
+    own thread. Use it as an async context manager; `migrate` makes the database. `user` and `password` go
+    before those of the URL, `database` too. `tables` names the tables, on one node or on the `cluster`.
     """
 
-    def __init__(self, dsn: str, *, size: int = 4, database: str = "default", waiting: int = 1000) -> None:
-        self.database = database
-        self.embedded = dsn.startswith("chdb:")
-        self.dsn = dsn
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str = "",
+        password: str = "",
+        database: str = "",
+        cluster: str = "",
+        size: int = 4,
+        waiting: int = 1000,
+        timeout: timedelta = ANSWER_TIMEOUT,
+    ) -> None:
+        self._address = Address.parse(url).login(user, password)
+        self.tables = Tables(database or self._address.database, cluster)
         self._size = size
         self._waiting = waiting
+        self._timeout = timeout
         self._queued = 0
         self._slots: list[_Slot] = []
         self._idle: deque[_Slot] = deque()
         self._free = asyncio.Semaphore(0)
+
+    @property
+    def folder(self) -> str | None:
+        """Where the embedded engine keeps its data; None for a server."""
+        return self._address.folder
 
     async def __aenter__(self) -> Self:
         try:
@@ -82,8 +103,10 @@ class ClickHousePool:
         """Call `work` with a client, on that client's thread.
 
         Raises EngineError (a StoreUnavailable) with the engine's message when ClickHouse refused or failed,
-        Overloaded when too many calls are waiting already. A cancelled call gives its client back only
-        once the statement has ended: ClickHouse is still working on it.
+        a plain StoreUnavailable when it gave no answer, after which a statement may be done or not, and
+        Overloaded when too many calls are waiting already. Only a SELECT that lost its connection is sent
+        again, by the driver. A cancelled call gives its client back only once the statement has ended:
+        ClickHouse is still working on it.
         """
         slot = await self._take()
         future = slot.thread.submit(work, slot.client)
@@ -92,13 +115,8 @@ class ClickHousePool:
         return await _translated(future)
 
     def _connect(self) -> Client:
-        client = clickhouse_connect.get_client(dsn=self.dsn)
-        try:
-            client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(self.database)}")
-            client.database = self.database
-        except ClickHouseError:
-            client.close()
-            raise
+        client = self._address.connect(self._timeout)
+        client.database = self.tables.database
         return client
 
     async def _take(self) -> _Slot:
@@ -135,7 +153,17 @@ async def _translated(future: Future[R]) -> R:
     """The future's result, with the driver's exceptions as ours."""
     try:
         return await asyncio.wrap_future(future)
+    except OperationalError as error:
+        if error.code is not None:
+            raise EngineError(str(error), error.code) from error
+        raise StoreUnavailable(f"ClickHouse gave no answer: {_reason(error)}") from error
     except Error as error:
         raise EngineError(str(error), error.code) from error
     except (ClickHouseError, OSError) as error:
         raise StoreUnavailable(str(error)) from error
+
+
+def _reason(error: Error) -> str:
+    """What happened on the wire; the driver quotes the URL, and so statement and parameters, beside it."""
+    cause = error.__cause__
+    return str(getattr(cause, "reason", None) or cause or error)

@@ -10,26 +10,11 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.tables import Tables
+from meterhouse.domain.block import Table
 
 _NAME: Final = re.compile(r"(\d{4})_\w+\.sql")
 _COMMENT: Final = re.compile(r"^--.*$", re.MULTILINE)
-
-# An hour of INSERTs into one table at five flushes a second from five streams. The log of tokens costs
-# about 100 bytes an entry, on disk and in memory.
-_TOKEN_WINDOW: Final = 100_000
-
-# What one INSERT writes fits in a compact part: one file to sync, where a wide part has two a column.
-_COMPACT: Final = 128 << 20
-
-_SINGLE_NODE: Final = (
-    f"non_replicated_deduplication_window = {_TOKEN_WINDOW}, fsync_after_insert = 1, "
-    f"fsync_part_directory = 1, min_bytes_for_wide_part = {_COMPACT}"
-)
-
-_MIGRATIONS_TABLE: Final = """
-CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, applied_at DateTime64(6, 'UTC'))
-ENGINE = MergeTree ORDER BY number
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +37,34 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(pool: ClickHousePool) -> None:
-    """Apply what the pool's database lacks; on a current database this is one small query.
+    """Make the pool's database if need be, and apply what it lacks; a current one costs a few small queries.
 
-    A migration that was cut short is applied again from its start, so its statements say IF NOT EXISTS.
+    Several processes may do so at once, and one may be cut short: every statement leaves what is there
+    alone, and a migration is journaled when all of it stands. On a cluster each waits for all servers, and
+    raises EngineError where one is away; what that one missed it does when it is back.
     """
-    await pool.run(_migrate)
+    await pool.run(lambda client: _migrate(client, pool.tables))
 
 
-def _migrate(client: Client) -> None:
-    client.command(_MIGRATIONS_TABLE)
-    applied = {row[0] for row in client.query("SELECT number FROM schema_migrations").result_rows}
-    for migration in migrations():
-        if migration.number in applied:
-            continue
+def _migrate(client: Client, tables: Tables) -> None:
+    def run(statement: str, parameters: dict[str, object] | None = None) -> None:
+        client.command(statement, parameters, use_database=False)
+
+    for statement in tables.preparation():
+        run(statement)
+    journal = client.query(f"SELECT DISTINCT number FROM {tables.journal}").result_rows  # noqa: S608 # our own names
+    applied = {row[0] for row in journal}
+    missing = [migration for migration in migrations() if migration.number not in applied]
+    for migration in missing:
         for statement in migration.statements:
-            client.command(statement.replace("{table_settings}", _SINGLE_NODE))
-        client.command(
-            "INSERT INTO schema_migrations SELECT {number:UInt32}, {name:String}, now64(6)",
-            parameters={"number": migration.number, "name": migration.name},
+            run(tables.rendered(statement))
+    if missing:
+        for statement in tables.conclusion(tuple(Table)):
+            run(statement)
+    for migration in missing:
+        run(
+            f"INSERT INTO {tables.journal} SELECT {{number:UInt32}}, {{name:String}}, now64(6)",
+            {"number": migration.number, "name": migration.name},
         )
 
 

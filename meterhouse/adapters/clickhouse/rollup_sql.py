@@ -16,8 +16,7 @@ METERED_STRUCTURE: Final = (
 # Nothing is named in the SELECT: a name would hide the source column that it shares. Where a mark row must
 # not count, it is told by its namespace; where no row has a value, the latest is a tuple of zeros. Sums are
 # taken in 76 digits, because ClickHouse lets 38 of them overflow without a word.
-_INSERT: Final = """
-INSERT INTO {table}
+_INSERT: Final = """INSERT INTO {table}
 (
     namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions,
     count, sum, min, max, latest, unique_hashes, log_offset

@@ -1,5 +1,7 @@
+-- Every statement may be run again, and by several processes at once.
+
 -- One first-seen event as it came, and what became of it when it was first counted.
-CREATE TABLE IF NOT EXISTS events
+CREATE TABLE IF NOT EXISTS {own}.events{on_cluster}
 (
     log_partition    UInt32,
     log_offset       UInt64,
@@ -18,12 +20,12 @@ CREATE TABLE IF NOT EXISTS events
     disposition      LowCardinality(String),
     INDEX id_bloom id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree
+ENGINE = {replicated}ReplacingMergeTree{at}
 ORDER BY (log_partition, log_offset)
 SETTINGS {table_settings};
 
 -- A repeat of an identity: where, when, and its payload when that differs from the first.
-CREATE TABLE IF NOT EXISTS event_repeats
+CREATE TABLE IF NOT EXISTS {own}.event_repeats{on_cluster}
 (
     id_hash         UInt128,
     log_partition   UInt32,
@@ -33,24 +35,24 @@ CREATE TABLE IF NOT EXISTS event_repeats
     received_at     DateTime64(6, 'UTC'),
     payload         String
 )
-ENGINE = ReplacingMergeTree
+ENGINE = {replicated}ReplacingMergeTree{at}
 ORDER BY (id_hash, log_partition, log_offset)
 SETTINGS {table_settings};
 
 -- The dedup index: the hash of an identity, where it was first seen, and the hash of its payload.
-CREATE TABLE IF NOT EXISTS event_ids
+CREATE TABLE IF NOT EXISTS {own}.event_ids{on_cluster}
 (
     id_hash       UInt128,
     log_partition UInt32,
     log_offset    UInt64,
     payload_hash  UInt64
 )
-ENGINE = MergeTree
+ENGINE = {replicated}MergeTree{at}
 ORDER BY (id_hash)
 SETTINGS {table_settings}, index_granularity = 256;
 
 -- One event as one version of a billable metric counted it. A row with namespace '' is a mark.
-CREATE TABLE IF NOT EXISTS metered_events
+CREATE TABLE IF NOT EXISTS {own}.metered_events{on_cluster}
 (
     namespace          LowCardinality(String),
     billable_metric_id LowCardinality(String),
@@ -65,13 +67,13 @@ CREATE TABLE IF NOT EXISTS metered_events
     value              Nullable(Decimal(38, 18)),
     unique_hash        UInt128
 )
-ENGINE = MergeTree
+ENGINE = {replicated}MergeTree{at}
 PARTITION BY toYYYYMM(time)
 ORDER BY (namespace, billable_metric_id, version, subject, external_subject, time)
 SETTINGS {table_settings};
 
 -- The mergeable state of one metric version, subject, dimensions and minute. A row with namespace '' is a mark.
-CREATE TABLE IF NOT EXISTS rollups_minute
+CREATE TABLE IF NOT EXISTS {own}.rollups_minute{on_cluster}
 (
     namespace          LowCardinality(String),
     billable_metric_id LowCardinality(String),
@@ -88,14 +90,14 @@ CREATE TABLE IF NOT EXISTS rollups_minute
     unique_hashes      SimpleAggregateFunction(groupUniqArrayArray, Array(UInt128)),
     log_offset         SimpleAggregateFunction(max, UInt64)
 )
-ENGINE = AggregatingMergeTree
+ENGINE = {replicated}AggregatingMergeTree{at}
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
 SETTINGS {table_settings};
 
 -- The same by hour.
-CREATE TABLE IF NOT EXISTS rollups_hour AS rollups_minute
-ENGINE = AggregatingMergeTree
+CREATE TABLE IF NOT EXISTS {own}.rollups_hour{on_cluster} AS {own}.rollups_minute
+ENGINE = {replicated}AggregatingMergeTree{at}
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
 SETTINGS {table_settings};
