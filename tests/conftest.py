@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.clickhouse_fixtures"]
+pytest_plugins = ["tests.clickhouse_fixtures", "tests.servers.kafka"]
 
 
 @pytest.fixture(scope="session")
