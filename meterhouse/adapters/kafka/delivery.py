@@ -53,6 +53,7 @@ class Delivery:
         self._servers = servers
         self._tasks = tasks
         self._client: AIOKafkaProducer | None = None
+        self._counts: dict[str, int] = {}
         self._renewed = asyncio.Event()
         self._closed = False
 
@@ -87,10 +88,12 @@ class Delivery:
         return self._client
 
     def partition_count(self, topic: str) -> int:
-        """How many partitions the topic has. Raises LogUnavailable where nobody told us of it."""
-        if self._client is None:
+        """How many partitions the topic has, as far as we know. Raises LogUnavailable without a topic."""
+        if self._client is not None:
+            self._counts[topic] = len(_partitions(self._client, topic))
+        elif topic not in self._counts:
             raise LogUnavailable("there is no connection to Kafka just now")
-        return len(_partitions(self._client, topic))
+        return self._counts[topic]
 
     async def deliver(self, client: AIOKafkaProducer, topic: str, partition: int, batch: BatchBuilder) -> int:
         """Have the batch written by every replica that is in sync; the offset of its first record.
@@ -162,7 +165,11 @@ async def _abandon(client: AIOKafkaProducer, limits: DeliveryLimits) -> None:
         sender.cancel()
         # Its requests may be on their way still, and end with their own timeout.
         await asyncio.wait([sender], timeout=limits.delivery_timeout.total_seconds())
-        client._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001
+        accumulator = client._message_accumulator  # noqa: SLF001
+        for batches in accumulator._batches.values():  # noqa: SLF001
+            # It forgets batches that wait for their second try, and stumbles over them as they fail.
+            accumulator._pending_batches.update(batches)  # noqa: SLF001
+        accumulator.fail_all(KafkaError("given up"))
     await client.stop()
 
 

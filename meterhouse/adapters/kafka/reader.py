@@ -62,9 +62,9 @@ class Reader:
     async def read(self, partition: int, start: int, limit: int) -> Sequence[LogRecord]:
         """As the port says, and little more than READ_BYTES of them.
 
-        A marker of somebody's transaction has an offset too: it comes as a record without a value. Raises
-        LogUnavailable, or LogBroken where the topic was made anew, where it holds no record at `start`
-        (any more), or lacks one behind it.
+        Somebody's transaction leaves a marker with an offset of its own: a record that holds no event.
+        Raises LogUnavailable, or LogBroken where the topic was made anew, where it holds no record at
+        `start` (any more), or lacks one behind it.
         """
         records: list[LogRecord] = []
         size = 0
