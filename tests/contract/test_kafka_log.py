@@ -18,7 +18,7 @@ from deploy.local.kafka import Cluster
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import decode_columns, encode
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter
-from meterhouse.adapters.kafka.delivery import DeliveryLimits
+from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.partitioning import murmur2, partition_of
 from meterhouse.adapters.kafka.servers import KafkaServers

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.kafka import Cluster, KafkaNotStarted, start_cluster
-from meterhouse.adapters.kafka.delivery import DeliveryLimits
+from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create
 

@@ -11,8 +11,6 @@ import asyncio
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -20,29 +18,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from meterhouse.adapters.kafka.servers import KAFKA_ERRORS, KafkaServers
+from meterhouse.adapters.kafka.failures import KAFKA_ERRORS
+from meterhouse.adapters.kafka.limits import DeliveryLimits
+from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.domain.errors import LogUnavailable
 
-MIB: Final = 1 << 20
 _RESTART_SECONDS: Final = 0.2
 
 _log = structlog.get_logger("kafka")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryLimits:
-    """What a producer takes on.
-
-    `delivery_timeout` is how long a request may take from its arrival on. `waiting_bytes` bounds what waits
-    for the brokers; one request may be larger when nothing else waits. `batch_bytes` bounds a record batch
-    before compression, and so a record: `max.message.bytes` of the topic must not be smaller. `compression`
-    is none, gzip, snappy, lz4 or zstd.
-    """
-
-    delivery_timeout: timedelta = timedelta(seconds=4)
-    waiting_bytes: int = 128 * MIB
-    batch_bytes: int = 1_000_000
-    compression: str = "none"
 
 
 class Delivery:

@@ -8,7 +8,7 @@ from typing import Final
 
 from meterhouse.adapters.cloudevents_json import key_of
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter, KafkaDeadLetters
-from meterhouse.adapters.kafka.delivery import DeliveryLimits
+from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.partitioning import partition_of
 from meterhouse.adapters.kafka.producer import Message, Producer
 from meterhouse.adapters.kafka.reader import Reader

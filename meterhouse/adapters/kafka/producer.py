@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from meterhouse.adapters.kafka.delivery import Delivery, DeliveryLimits
+from meterhouse.adapters.kafka.delivery import Delivery
+from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.domain.errors import LogUnavailable, Overloaded, TooLarge
 

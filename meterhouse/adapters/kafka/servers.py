@@ -7,11 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka.errors import KafkaError
-
-# What a call to aiokafka raises when the cluster cannot be reached or does not do as asked.
-KAFKA_ERRORS = (KafkaError, OSError, TimeoutError)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaServers:

@@ -18,7 +18,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.api import Request, Response
 
-from meterhouse.adapters.kafka.servers import KAFKA_ERRORS, KafkaServers
+from meterhouse.adapters.kafka.failures import KAFKA_ERRORS
+from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.wire import TopicMetadata, TopicMetadataRequest, render_id
 from meterhouse.domain.errors import LogBroken, LogUnavailable
 

@@ -14,8 +14,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from meterhouse.adapters.kafka.dead_letters import SUFFIX
-from meterhouse.adapters.kafka.delivery import DeliveryLimits
-from meterhouse.adapters.kafka.servers import KAFKA_ERRORS, KafkaServers
+from meterhouse.adapters.kafka.failures import KAFKA_ERRORS
+from meterhouse.adapters.kafka.limits import DeliveryLimits
+from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.domain.errors import LogUnavailable
 
 _SHORTEST_RETENTION: Final = timedelta(days=7)
@@ -55,7 +56,7 @@ class TopicPlan:
 
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """A topic as it is; None replicas and no settings where it does not exist."""
+    """A topic as it is, with those of its settings that matter; without partitions it does not exist."""
 
     name: str
     partitions: int
@@ -140,7 +141,8 @@ def _description(
     offline = [partition["partition"] for partition in partitions if partition["leader"] < 0]
     if offline:
         problems.insert(0, f"has no leader for its partitions {offline}: start the brokers that hold them.")
-    return TopicDescription(name, len(partitions), replicas, settings, problems)
+    shown = {setting: settings[setting] for setting in _rules(replicas)}
+    return TopicDescription(name, len(partitions), replicas, shown, problems)
 
 
 _Rule = tuple[Callable[[str], bool], str, str]
