@@ -10,8 +10,7 @@ import sys
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.kafka.dead_letters import SUFFIX
