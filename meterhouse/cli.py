@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -22,7 +24,7 @@ from meterhouse.adapters.data_folder import DataFolder, FolderInUse
 from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
-from meterhouse.settings import CatalogSettings
+from meterhouse.settings import CatalogSettings, KafkaSettings
 from meterhouse.telemetry.logs import configure_logs
 
 DEFAULT_DATA = Path(".meterhouse")
@@ -35,6 +37,10 @@ keys_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(keys_app, name="keys")
+topics_app = typer.Typer(help="The log's topics on Kafka; METERHOUSE_KAFKA says where.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+deadletter_app = typer.Typer(help="Records on Kafka that could not be read as events.", no_args_is_help=True)
+app.add_typer(deadletter_app, name="deadletter")
 
 Data = Annotated[
     Path, typer.Option("--data", envvar="METERHOUSE_DEV_DATA", help="The folder that keeps everything.")
@@ -174,6 +180,63 @@ def revoke_key(
 
     asyncio.run(revoke())
     typer.echo(f"{id} is revoked")
+
+
+@topics_app.command("create")
+def create_topics(
+    partitions: Annotated[int, typer.Option(min=1, help="The most aggregators that share the work.")] = 12,
+    replicas: Annotated[int, typer.Option(min=1, help="Brokers that hold each partition.")] = 3,
+    min_insync: Annotated[int, typer.Option(min=1, help="Of them, those that must have an event.")] = 2,
+    retention_days: Annotated[
+        int | None, typer.Option(min=7, help="Delete older records; without it nothing is deleted.")
+    ] = None,
+) -> None:
+    """Make the topics of events and dead letters with the settings that the guarantees need."""
+    _kafka().create_topics(
+        KafkaSettings(),
+        partitions=partitions,
+        replicas=replicas,
+        min_insync=min_insync,
+        retention_days=retention_days,
+    )
+
+
+@topics_app.command("describe")
+def describe_topics() -> None:
+    """Show the topics; exit 1 and say what to do where a setting breaks a guarantee."""
+    if not _kafka().describe_topics(KafkaSettings(), Console(soft_wrap=True)):
+        raise typer.Exit(1)
+
+
+@deadletter_app.command("list")
+def list_dead_letters(
+    limit: Annotated[int, typer.Option(min=1, help="Show that many at most, the newest.")] = 100,
+) -> None:
+    """Show dead letters: where they lay, when and why they were set aside, and how they begin."""
+    _kafka().list_dead_letters(KafkaSettings(), Console(soft_wrap=True), limit)
+
+
+@deadletter_app.command("requeue")
+def requeue_dead_letters(
+    places: Annotated[
+        list[str] | None, typer.Argument(help="Dead letters as `list` shows them, partition:offset.")
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="Every one that was not requeued yet.")] = False,
+) -> None:
+    """Send dead letters to the log again, once what made them unreadable is mended."""
+    if bool(places) == all:
+        raise typer.BadParameter("name dead letters as partition:offset, or give --all")
+    _kafka().requeue_dead_letters(KafkaSettings(), set(places or ()))
+
+
+def _kafka() -> ModuleType:
+    """The commands that speak to Kafka, whose driver is an extra that other commands do without."""
+    try:
+        return import_module("meterhouse.kafka_commands")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("aiokafka"):
+            raise
+        raise typer.BadParameter("this needs the extra: pip install 'meterhouse[kafka]'") from error
 
 
 def _catalog(data: Path | None) -> AbstractAsyncContextManager[Catalog]:

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 class LogRecord(NamedTuple):
-    """One event as the log holds it."""
+    """One event as the log holds it; a log may keep `received_at` to the millisecond only."""
 
     offset: int
     received_at: Instant
@@ -47,8 +47,8 @@ class LogWriter(Protocol):
         """Add all of `entries` or none; return once they are durable, with one position a partition touched.
 
         Appending the same entries again adds them again: the aggregator tells repeats by identity.
-        Raises LogUnavailable or Overloaded; then none of them will ever be read, or (a lost
-        acknowledgement) all of them will.
+        Raises Overloaded; then none of them will ever be read. Raises LogUnavailable; then none of them will
+        be, or (a lost acknowledgement) what went to one partition will be: a retry repeats it harmlessly.
         """
 
 

@@ -7,10 +7,13 @@ METERHOUSE_INGEST_MAX_BATCH_EVENTS.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import Field, FilePath, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meterhouse.adapters.kafka.limits import DeliveryLimits
+from meterhouse.adapters.kafka.servers import KafkaServers
 
 
 def _prefix(prefix: str) -> SettingsConfigDict:
@@ -113,6 +116,94 @@ class ClickHouseSettings(BaseSettings):
         default=timedelta(seconds=75),
         description="How long an answer may take; longer than the 60 seconds that an INSERT may.",
     )
+
+
+class KafkaSettings(BaseSettings):
+    """The way to the event log on Kafka."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="METERHOUSE_KAFKA_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    bootstrap: str = Field(
+        default="127.0.0.1:9092",
+        validation_alias="METERHOUSE_KAFKA",
+        description="Addresses of brokers, `host:port`, joined by commas.",
+    )
+    topic: str = Field(
+        default="meterhouse.events",
+        pattern=r"^[a-zA-Z0-9._-]{1,238}$",
+        description="The topic of events; `.deadletter` behind it names the topic of dead letters.",
+    )
+    group: str = Field(
+        default="meterhouse.aggregator",
+        min_length=1,
+        description="The consumer group through which aggregators share the partitions out.",
+    )
+    session_timeout: Annotated[timedelta, Field(ge=timedelta(seconds=1))] = Field(
+        default=timedelta(seconds=6),
+        description="How long an aggregator may be silent before others take its partitions; the brokers' "
+        "`group.min.session.timeout.ms` is the least they allow.",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Whether connections are encrypted and whether we log in."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="How we log in."
+    )
+    sasl_username: str | None = Field(default=None, description="As whom we log in.")
+    sasl_password: SecretStr | None = Field(default=None, description="The password of that user.")
+    ssl_cafile: FilePath | None = Field(
+        default=None, description="Certificate authorities to trust, PEM; else those of the system."
+    )
+    ssl_certfile: FilePath | None = Field(default=None, description="Our own certificate, PEM.")
+    ssl_keyfile: FilePath | None = Field(default=None, description="The key of our own certificate, PEM.")
+    delivery_timeout: Positive = Field(
+        default=timedelta(seconds=4),
+        description="How long events may wait for the brokers' acknowledgement; then 503.",
+    )
+    max_waiting_bytes: PositiveInt = Field(
+        default=128 * 1024 * 1024, description="Bytes of events waiting for the brokers; more is a 503."
+    )
+    max_batch_bytes: PositiveInt = Field(
+        default=1_000_000,
+        description="One record batch before compression, and so one event; the topic's `max.message.bytes` "
+        "must be larger.",
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="none", description="How record batches are compressed."
+    )
+
+    def servers(self) -> KafkaServers:
+        """The connection that these settings describe."""
+        password = self.sasl_password
+        return KafkaServers(
+            bootstrap=self.bootstrap,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.sasl_username,
+            sasl_password=None if password is None else password.get_secret_value(),
+            ssl_cafile=self.ssl_cafile,
+            ssl_certfile=self.ssl_certfile,
+            ssl_keyfile=self.ssl_keyfile,
+        )
+
+    def limits(self) -> DeliveryLimits:
+        """What the producer takes on."""
+        return DeliveryLimits(
+            delivery_timeout=self.delivery_timeout,
+            waiting_bytes=self.max_waiting_bytes,
+            batch_bytes=self.max_batch_bytes,
+            compression=self.compression,
+        )
+
+    @model_validator(mode="after")
+    def _has_what_the_protocol_needs(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile belong together")
+        return self
 
 
 class FaultSettings(BaseSettings):

@@ -6,7 +6,12 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.clickhouse_fixtures", "tests.servers.postgres", "tests.servers.catalogs"]
+pytest_plugins = [
+    "tests.clickhouse_fixtures",
+    "tests.servers.kafka",
+    "tests.servers.postgres",
+    "tests.servers.catalogs",
+]
 
 
 @pytest.fixture(scope="session")

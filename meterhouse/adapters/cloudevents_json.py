@@ -94,7 +94,17 @@ def encode(event: Event) -> Entry:
     value = _encode(wire)
     if event.attributes:
         value = value[:-1] + b"," + _encode(event.attributes)[1:]
-    return Entry(f"{event.namespace}\0{event.source}\0{event.id}".encode(), value, event.received_at)
+    return Entry(_key(event.namespace, event.source, event.id), value, event.received_at)
+
+
+def key_of(record: LogRecord) -> bytes | None:
+    """The key that `encode` gives to the event in `record`; None where it holds no event."""
+    columns, refused = decode_columns(0, [record])
+    return None if refused else _key(columns.namespaces[0], columns.sources[0], columns.ids[0])
+
+
+def _key(namespace: str, source: str, id: str) -> bytes:
+    return f"{namespace}\0{source}\0{id}".encode()
 
 
 def decode_columns(

@@ -14,10 +14,13 @@ from typing import Protocol
 import anyio
 import pytest
 
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.memory.log import MemoryLog
 from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.domain.position import Position
 from meterhouse.ports import DeadLetters, Entry, LogReader, LogRecord, LogWriter
+from tests.servers.kafka import PATIENT
 
 pytestmark = pytest.mark.anyio
 
@@ -31,10 +34,13 @@ class Log(LogWriter, LogReader, DeadLetters, Protocol):
 OpenLog = Callable[[], AbstractAsyncContextManager[Log]]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "kafka"])
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> OpenLog:
     if request.param == "sqlite":
         return partial(SqliteLog.open, tmp_path / "log.sqlite")
+    if request.param == "kafka":
+        topic = request.getfixturevalue("kafka_topic")
+        return partial(KafkaLog.open, topic.servers, topic.name, SystemClock(), PATIENT)
     in_memory = MemoryLog(partitions=3)
 
     @asynccontextmanager
@@ -45,7 +51,9 @@ def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> OpenLog:
 
 
 def entry(number: int, key: str | None = None) -> Entry:
-    return Entry((key or f"key {number}").encode(), b'{"number":%d}' % number, 1_777_640_400_000_000 + number)
+    # Whole milliseconds: beside what the event itself says, Kafka keeps no finer receive time.
+    received_at = 1_777_640_400_000_000 + number * 1000
+    return Entry((key or f"key {number}").encode(), b'{"number":%d}' % number, received_at)
 
 
 def entries(*numbers: int) -> list[Entry]:

@@ -1,14 +1,15 @@
-"""Settings never show what they hide."""
+"""Settings that need more than a type, and never show what they hide."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from meterhouse.adapters.catalog.engines import DatabaseLimits
-from meterhouse.settings import CatalogSettings
+from meterhouse.settings import CatalogSettings, KafkaSettings
 
 _URL = "postgresql://meter:s3cret@127.0.0.1/meterhouse"
 
@@ -30,3 +31,41 @@ def test_the_catalogs_limits_are_those_of_the_adapter(monkeypatch: pytest.Monkey
     monkeypatch.setenv("METERHOUSE_CATALOG_STATEMENT_TIMEOUT", "PT0.5S")
     limits = DatabaseLimits(**CatalogSettings().model_dump(exclude={"url"}))
     assert (limits.connections, limits.statement_timeout) == (9, timedelta(milliseconds=500))
+
+
+def test_kafka_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERHOUSE_KAFKA", "a:1,b:2")
+    monkeypatch.setenv("METERHOUSE_KAFKA_TOPIC", "usage")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SESSION_TIMEOUT", "PT8S")
+    monkeypatch.setenv("METERHOUSE_KAFKA_MAX_BATCH_BYTES", "5000")
+    settings = KafkaSettings()
+    assert (settings.servers().bootstrap, settings.topic) == ("a:1,b:2", "usage")
+    assert settings.session_timeout == timedelta(seconds=8)
+    assert settings.limits().batch_bytes == 5000
+
+
+def test_no_password_shows_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERHOUSE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SASL_USERNAME", "meter")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SASL_PASSWORD", "hunter2")
+    settings = KafkaSettings()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.servers()!r} {settings.model_dump_json()}"
+    arguments = settings.servers().client_arguments()
+    assert (arguments["sasl_plain_username"], arguments["sasl_plain_password"]) == ("meter", "hunter2")
+    assert (arguments["security_protocol"], arguments["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
+    assert arguments["ssl_context"].check_hostname
+
+
+def test_half_a_login_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERHOUSE_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SASL_USERNAME", "meter")
+    with pytest.raises(ValidationError, match="needs sasl_username and sasl_password"):
+        KafkaSettings()
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    certificate = tmp_path / "own.pem"
+    certificate.touch()
+    with pytest.raises(ValidationError, match="belong together"):
+        KafkaSettings(ssl_certfile=certificate)

@@ -1,0 +1,68 @@
+"""Kafka for tests: METERHOUSE_TEST_KAFKA, else a broker started here, else a skip that says why.
+
+A broker is the same on every machine: jars and Java, no Docker engine needed (deploy/local/kafka.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+
+from deploy.local.kafka import Cluster, KafkaNotStarted, start_cluster
+from meterhouse.adapters.kafka.limits import DeliveryLimits
+from meterhouse.adapters.kafka.servers import KafkaServers
+from meterhouse.adapters.kafka.topics import TopicPlan, create
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap servers of a Kafka that the whole session shares; each test makes its own topics."""
+    if address := os.environ.get("METERHOUSE_TEST_KAFKA"):
+        yield address
+        return
+    with running_cluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster.bootstrap
+
+
+# For tests in which nothing fails: a busy machine is no reason to give up.
+PATIENT: Final = DeliveryLimits(delivery_timeout=timedelta(seconds=30))
+
+
+@dataclass(frozen=True, slots=True)
+class TestTopic:
+    """A topic of one test's own, with that of its dead letters."""
+
+    __test__ = False
+
+    servers: KafkaServers
+    name: str
+
+
+@pytest.fixture
+def kafka_topic(kafka: str) -> TestTopic:
+    """A new and empty topic with three partitions."""
+    topic = TestTopic(KafkaServers(bootstrap=kafka), f"events-{uuid4().hex[:12]}")
+    asyncio.run(create(topic.servers, topic.name, TopicPlan(partitions=3, replicas=1, min_insync=1)))
+    return topic
+
+
+@contextmanager
+def running_cluster(folder: Path, *, brokers: int = 1) -> Iterator[Cluster]:
+    """A cluster of one's own, for tests that kill brokers. Skips where Kafka cannot run."""
+    try:
+        cluster = start_cluster(folder, brokers=brokers)
+    except KafkaNotStarted as error:
+        pytest.skip(f"no Kafka: METERHOUSE_TEST_KAFKA is not set, and none could be started: {error}")
+    try:
+        yield cluster
+    finally:
+        cluster.kill()
