@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -154,6 +154,72 @@ async def test_one_of_the_plans_under_one_epoch_is_written(
     won = list(chain.from_iterable(await everywhere(processes, _count_as_if_alone, postgres_url, claims)))
     assert Counter(partition for partition, _ in won) == dict.fromkeys(range(8), 1)
     assert await catalog.watermark(LOG).counted() == {partition: last + 1 for partition, last in won}
+
+
+async def all_held_up(url: str, table: str, *calls: Awaitable[T]) -> list[T | BaseException]:
+    """What the calls come to when each has gone as far as it gets without the rows of `table`."""
+    with psycopg.connect(url) as holder:
+        holder.execute(sql.SQL("SELECT * FROM {} FOR UPDATE").format(sql.Identifier(table)))
+        tasks = []
+        for number, call in enumerate(calls, start=1):
+            tasks.append(asyncio.ensure_future(call))
+            await _until_blocked(url, number)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _winner(outcomes: Sequence[Progress | BaseException]) -> Progress:
+    """The one outcome that is no Fenced."""
+    [won] = [one for one in outcomes if not isinstance(one, Fenced)]
+    assert isinstance(won, Progress), won
+    return won
+
+
+async def test_plans_that_meet_at_the_row_do_not_overwrite_each_other(
+    catalog: Catalog, postgres_url: str
+) -> None:
+    ledger = catalog.ledger(LOG, [0])
+    claimed = await ledger.claim(0)
+    plans = [ledger.plan(claimed, last) for last in (9, 19, 29, 39)]
+    won = _winner(await all_held_up(postgres_url, "log_progress", *plans))
+    assert await ledger.claim(0) == replace(won, epoch=won.epoch + 1)
+    advances = [ledger.advance(replace(won, epoch=won.epoch + 1)) for _ in range(4)]
+    _winner(await all_held_up(postgres_url, "log_progress", *advances))
+
+
+async def test_an_advance_that_meets_a_claim_is_seen_by_it_or_fenced(
+    catalog: Catalog, postgres_url: str
+) -> None:
+    ledger = catalog.ledger(LOG, [0])
+    planned = await ledger.plan(await ledger.claim(0), 9)
+    claimed, advanced = await all_held_up(
+        postgres_url, "log_progress", ledger.claim(0), ledger.advance(planned)
+    )
+    assert isinstance(claimed, Progress)
+    assert claimed.epoch == 2
+    if isinstance(advanced, Fenced):
+        assert (claimed.next_offset, claimed.pending_last) == (0, 9)
+    else:
+        assert (claimed.next_offset, claimed.pending_last) == (10, None)
+
+
+async def test_plans_of_a_backfill_that_meet_at_the_row_do_not_overwrite_each_other(
+    catalog: Catalog, postgres_url: str
+) -> None:
+    ledger = catalog.ledger(LOG, [0])
+    live = await ledger.advance(await ledger.plan(await ledger.claim(0), 99))
+    await catalog.metrics.create(metric())
+    [backfill] = await ledger.backfills(live)
+    plans = [ledger.plan(backfill.progress, last) for last in (9, 19, 29, 39)]
+    won = _winner(await all_held_up(postgres_url, "backfill_progress", *plans))
+    assert [one.progress for one in await ledger.backfills(live)] == [won]
+    # A claim waits for the advance that was let in before it, so it cannot fence what is then written.
+    advanced, claimed = await all_held_up(
+        postgres_url, "backfill_progress", ledger.advance(won), ledger.claim(0)
+    )
+    assert isinstance(advanced, Progress)
+    assert isinstance(claimed, Progress)
+    [again] = await ledger.backfills(claimed)
+    assert again.progress == replace(advanced, epoch=claimed.epoch)
 
 
 # Catalog versions
