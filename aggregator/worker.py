@@ -282,8 +282,14 @@ class Worker:
         return unread
 
     async def _check(self, progress: Progress) -> None:
-        """The log must reach to where we are, and the store must hold the record before it."""
-        await self._unread(progress)
+        """The log must reach to where we are, and the store must hold the record before it and none after.
+
+        A catalog that goes back, to an older backup for one, would plan other ranges than those that landed.
+        """
+        unread = await self._unread(progress)
+        following = progress.next_offset
+        if progress.pending_last is None and unread and await self.store.holds(self.partition, following):
+            raise _broken(progress, f"is counted further: ClickHouse holds offset {following} already")
         before = progress.next_offset - 1
         if before < 0 or await self.store.holds(self.partition, before):
             return

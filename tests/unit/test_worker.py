@@ -268,6 +268,18 @@ async def test_a_store_behind_the_catalog_stops_it() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_catalog_that_went_back_behind_the_store_stops_the_worker() -> None:
+    setting = Setting()
+    setting.ledger.define(SUM)
+    await setting.log.append(_entries(1, 2))
+    await setting.worker().count(await setting.worker().claim())
+    restored = MemoryLedger()
+    restored.define(SUM)
+    with pytest.raises(LogBroken, match="holds offset 0 already"):
+        await dataclasses.replace(setting, ledger=restored).worker().claim()
+
+
+@pytest.mark.anyio
 async def test_every_fault_point_is_passed() -> None:
     setting = Setting()
     passed: set[str] = set()
