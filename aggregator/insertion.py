@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from aggregator.fault import Fault
 from aggregator.protocol import (
     Attempt,
     ClaimAgain,
@@ -27,8 +28,6 @@ from meterhouse.domain.block import Block, Table
 from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.ports import BlockStore, Progress, ProgressLedger
 from meterhouse.telemetry.instruments import AggregatorInstruments
-
-Fault = Callable[[str], None]
 
 
 def _points(prefix: str) -> tuple[str, ...]:

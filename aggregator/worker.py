@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
+from aggregator.fault import Fault, no_fault
 from aggregator.fold import fold
-from aggregator.insertion import Fault, Insertion, LookTooOld
+from aggregator.insertion import Insertion, LookTooOld
 from aggregator.metering import DefinitionsByType, by_type, fold_stored
 from aggregator.protocol import REPLAYED, Attempt, InsertRules, first_try
 from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
@@ -39,7 +41,6 @@ from meterhouse.telemetry.instruments import AggregatorInstruments
 
 R = TypeVar("R")
 _IDLE: Final = 0.1  # seconds between looks for new definitions and the stop signal while the log is quiet
-_LAST_WORDS: Final = 5.0  # seconds for counting what is still unread when told to stop
 
 _log = structlog.get_logger("aggregator")
 
@@ -58,8 +59,9 @@ class Stop(Protocol):
     async def wait(self) -> object: ...
 
 
-def no_fault(point: str) -> None:
-    """The fault hook of every worker that is not being tested."""
+def boot_time() -> float:
+    """Seconds since the machine started, those that it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +70,8 @@ class Worker:
 
     `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
     `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
-    `fault` is called at every point of FAULT_POINTS.
+    `fault` is called at every point of FAULT_POINTS. Told to stop, it counts what is still unread for at
+    most `last_words` seconds.
     """
 
     partition: int
@@ -84,6 +87,7 @@ class Worker:
     policy: FlushPolicy = field(default_factory=FlushPolicy)
     rules: InsertRules = field(default_factory=InsertRules)
     fault: Fault = no_fault
+    last_words: float = 5.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     offload: Offload = asyncio.to_thread
     instruments: AggregatorInstruments = field(
@@ -107,7 +111,7 @@ class Worker:
         )
 
     async def run(self, stop: Stop) -> None:
-        """Count until `stop` is set, then what is still unread, for at most a few seconds.
+        """Count until `stop` is set.
 
         Whatever a retry may help is tried again for ever; raises LogBroken. Cancelling it is safe at any
         moment: like a crash, it leaves a range pending that the next claim replays.
@@ -314,7 +318,7 @@ class Worker:
 
     async def _last_words(self, progress: Progress) -> None:
         """Leave as little as possible uncounted; a restart would count the rest."""
-        deadline = self.clock() + _LAST_WORDS
+        deadline = self.clock() + self.last_words
         try:
             while self.clock() < deadline and await self._unread(progress):
                 progress = await self.count(progress)

@@ -38,7 +38,8 @@ from meterhouse.domain.event import Event
 from meterhouse.domain.instant import HOUR, parse
 from meterhouse.domain.usage import UsageQuestion
 from meterhouse.domain.window import Window
-from meterhouse.embedded import Stores, open_stores
+from meterhouse.embedded import open_stores
+from meterhouse.stores import Stores
 
 _FIRST: Final = parse("2026-05-01T12:00:00Z")
 _CHUNK: Final = 10_000

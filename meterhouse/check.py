@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
 from meterhouse.adapters.data_folder import DataFolder
-from meterhouse.domain.errors import LogBroken
-from meterhouse.embedded import Stores, catch_up, open_stores
+from meterhouse.domain.errors import LogBroken, NotYetCounted
+from meterhouse.embedded import catch_up, open_stores
+from meterhouse.ports import Watermark
 from meterhouse.recount import recount
+from meterhouse.stores import Stores
+
+_PATIENCE: Final = 120.0  # seconds that aggregators get to count what is uncounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,56 @@ async def run(folder: DataFolder, console: Console) -> bool:
         raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
     with folder.lock():
         async with open_stores(folder) as stores:
-            findings = await find(stores)
+            return _show(await find(stores), console)
+
+
+async def run_shared(opening: AbstractAsyncContextManager[Stores], console: Console) -> bool:
+    """The same over stores that running services share, once these have counted what the log holds now.
+
+    Raises NotYetCounted when that takes too long. Only sure of its answer while no events are accepted and no
+    definition changes.
+    """
+    async with opening as stores:
+        await _wait_until_counted(stores)
+        return _show(await _compare(stores, None), console)
+
+
+async def find(stores: Stores) -> Findings:
+    """Count what is still uncounted, then compare; nothing else may write meanwhile."""
+    broken = None
+    try:
+        await catch_up(stores)
+    except LogBroken as error:
+        broken = str(error)
+    return await _compare(stores, broken)
+
+
+async def _wait_until_counted(stores: Stores) -> None:
+    partitions = await stores.log.partitions()
+    ends = {partition: (await stores.log.bounds(partition)).end for partition in partitions}
+    watermark = stores.catalog.watermark(stores.log.log_id)
+    deadline = time.monotonic() + _PATIENCE
+    while behind := await _behind(watermark, ends):
+        if time.monotonic() > deadline:
+            lag = f"{sum(behind.values()):,} records are not counted after {_PATIENCE:g} s"
+            raise NotYetCounted(f"{lag}; are aggregators running?")
+        await asyncio.sleep(0.2)
+
+
+async def _behind(watermark: Watermark, ends: Mapping[int, int]) -> dict[int, int]:
+    counted = await watermark.counted()
+    lags = {partition: end - counted.get(partition, 0) for partition, end in ends.items()}
+    return {partition: lag for partition, lag in lags.items() if lag > 0}
+
+
+async def _compare(stores: Stores, broken: str | None) -> Findings:
+    definitions = await stores.catalog.at(await stores.catalog.newest())
+    reconciliation = await reconcile(stores.clickhouse, definitions)
+    miscounted = [one async for one in recount(stores, definitions)]
+    return Findings(reconciliation, (*await _missing(stores), *miscounted), broken)
+
+
+def _show(findings: Findings, console: Console) -> bool:
     console.print(_summary(findings.reconciliation))
     if findings.broken is not None:
         console.print(findings.broken, markup=False, highlight=False)
@@ -50,19 +108,6 @@ async def run(folder: DataFolder, console: Console) -> bool:
         console.print(f"… and {total - len(differences):,} more")
     console.print("Everything agrees." if findings.clean else f"{total:,} differences.")
     return findings.clean
-
-
-async def find(stores: Stores) -> Findings:
-    """Count what is still uncounted, then compare; nothing else may write meanwhile."""
-    broken = None
-    try:
-        await catch_up(stores)
-    except LogBroken as error:
-        broken = str(error)
-    definitions = await stores.catalog.at(await stores.catalog.newest())
-    reconciliation = await reconcile(stores.clickhouse, definitions)
-    miscounted = [one async for one in recount(stores, definitions)]
-    return Findings(reconciliation, (*await _missing(stores), *miscounted), broken)
 
 
 async def _missing(stores: Stores) -> tuple[Difference, ...]:

@@ -16,15 +16,16 @@ from rich.table import Table
 
 from meterhouse import check as checking
 from meterhouse import demo as demonstration
-from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.adapters.catalog.schema import migrate as migrate_catalog
 from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.adapters.clickhouse.migrate import migrate as migrate_tables
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.data_folder import DataFolder, FolderInUse
 from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
-from meterhouse.settings import CatalogSettings, KafkaSettings
+from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings
+from meterhouse.stores import shared_catalog, shared_clickhouse
 from meterhouse.telemetry.logs import configure_logs
 
 DEFAULT_DATA = Path(".meterhouse")
@@ -98,6 +99,28 @@ def dev(
     uvloop.run(serve(options, lambda line: print(line, flush=True)))  # noqa: T201 - scripts wait for this line
 
 
+Host = Annotated[str, typer.Option(envvar="METERHOUSE_HOST", help="The address to listen on.")]
+Port = Annotated[int, typer.Option(envvar="METERHOUSE_PORT", min=0, max=65535, help="0 takes a free one.")]
+
+
+@app.command()
+def ingest(host: Host = "127.0.0.1", port: Port = 8081) -> None:
+    """Run ingest as a process of its own: events over HTTP into the log on Kafka."""
+    _run_service("serve_ingest", host, port)
+
+
+@app.command()
+def aggregator(host: Host = "127.0.0.1", port: Port = 8082) -> None:
+    """Run an aggregator as a process of its own: from the log on Kafka into ClickHouse."""
+    _run_service("serve_aggregator", host, port)
+
+
+@app.command()
+def query(host: Host = "127.0.0.1", port: Port = 8083) -> None:
+    """Run query as a process of its own: the API over ClickHouse and the catalog."""
+    _run_service("serve_query", host, port)
+
+
 @app.command()
 def demo(
     events: Annotated[int, typer.Option(min=30, max=10_000_000, help="How many events to send.")] = 5_000,
@@ -113,19 +136,33 @@ def demo(
 
 
 @app.command()
-def check(data: Data = DEFAULT_DATA) -> None:
+def check(data: KeysData = None) -> None:
     """Reconcile log, events, metered events and rollups; exit 1 and name the rows where they differ."""
-    if not asyncio.run(checking.run(DataFolder(data), Console())):
+    if data is None and CatalogSettings().url:
+        clean = asyncio.run(checking.run_shared(_kafka("meterhouse.distributed").open_stores(), Console()))
+    else:
+        clean = asyncio.run(checking.run(DataFolder(data or DEFAULT_DATA), Console()))
+    if not clean:
         raise typer.Exit(1)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the catalog at METERHOUSE_CATALOG_URL up to date; harmless when it is, or while others do it."""
+    """Bring the catalog (METERHOUSE_CATALOG_URL) and, where METERHOUSE_CLICKHOUSE_URL names it, ClickHouse up
+    to date; harmless when they are, or while others do it.
+    """
     url = CatalogSettings().url.get_secret_value()
     if not url:
         raise Invalid("METERHOUSE_CATALOG_URL names no catalog to migrate")
     typer.echo(f"The catalog is at revision {asyncio.run(migrate_catalog(url))}.")
+    if "url" in ClickHouseSettings().model_fields_set:
+        asyncio.run(_migrate_clickhouse())
+        typer.echo("ClickHouse has every table.")
+
+
+async def _migrate_clickhouse() -> None:
+    async with shared_clickhouse() as pool:
+        await migrate_tables(pool)
 
 
 @keys_app.command("create")
@@ -229,10 +266,16 @@ def requeue_dead_letters(
     _kafka().requeue_dead_letters(KafkaSettings(), set(places or ()))
 
 
-def _kafka() -> ModuleType:
-    """The commands that speak to Kafka, whose driver is an extra that other commands do without."""
+def _run_service(serve: str, host: str, port: int) -> None:
+    distributed = _kafka("meterhouse.distributed")
+    place = distributed.Place(host, port, lambda line: print(line, flush=True))  # noqa: T201 - scripts wait for it
+    uvloop.run(getattr(distributed, serve)(place))
+
+
+def _kafka(module: str = "meterhouse.kafka_commands") -> ModuleType:
+    """A module that speaks to Kafka, whose driver is an extra that other commands do without."""
     try:
-        return import_module("meterhouse.kafka_commands")
+        return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("aiokafka"):
             raise
@@ -243,8 +286,7 @@ def _catalog(data: Path | None) -> AbstractAsyncContextManager[Catalog]:
     """The folder's catalog where one is named, else the one that the environment names."""
     settings = CatalogSettings()
     if data is None and settings.url:
-        limits = DatabaseLimits(**settings.model_dump(exclude={"url"}))
-        return Catalog.connect(settings.url.get_secret_value(), limits)
+        return shared_catalog()
     folder = DataFolder(data or DEFAULT_DATA)
     folder.create()
     return Catalog.open(folder.catalog_url)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import signal
 import socket
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
+from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
-from aggregator.worker import Worker
+from aggregator.worker import Worker, boot_time
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI as INGEST_OPENAPI
@@ -48,6 +45,7 @@ from meterhouse.settings import (
     IngestSettings,
     QuerySettings,
 )
+from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
     IngestInstruments,
@@ -61,15 +59,6 @@ PRODUCT = "prod_dev"
 DEV_KEY = "mh_dev"
 
 INGEST_PATHS = frozenset({"/v0/events", "/api/v1/events"})
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """What is kept in a data folder, opened."""
-
-    log: SqliteLog
-    catalog: Catalog
-    clickhouse: ClickHousePool
 
 
 @asynccontextmanager
@@ -212,7 +201,7 @@ async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
     settings = AggregatorSettings()
     partitions = await stores.log.partitions()
     ledger = stores.catalog.ledger(stores.log.log_id, partitions)
-    fault = _fault(FaultSettings().fault)
+    fault = fault_of(FaultSettings().fault)
     instruments = AggregatorInstruments(registry)
     return [
         Worker(
@@ -225,7 +214,7 @@ async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
             store=ClickHouseBlocks(stores.clickhouse),
             archive=ClickHouseArchive(stores.clickhouse),
             policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
-            clock=_boot_time,
+            clock=boot_time,
             time_of_day=SystemClock(),
             rules=InsertRules(settle=1.0),  # the engine dies with us: no INSERT of ours is still on its way
             fault=fault,
@@ -233,20 +222,3 @@ async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
         )
         for partition in partitions
     ]
-
-
-def _boot_time() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _fault(text: str) -> Callable[[str], None]:
-    """Kill this process at the n-th passing of a point ("planned:3"); without text, never."""
-    name, _, number = text.rpartition(":")
-    passed: Counter[str] = Counter()
-
-    def pass_by(point: str) -> None:
-        passed[point] += 1
-        if point == name and passed[point] == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return pass_by if text else lambda _: None

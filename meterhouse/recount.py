@@ -11,8 +11,8 @@ from meterhouse.adapters.clickhouse.reconcile import Difference
 from meterhouse.adapters.cloudevents_json import parse_data
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import MeteredColumns, Table
-from meterhouse.embedded import Stores
 from meterhouse.ports import StoredRow
+from meterhouse.stores import Stores
 
 CHUNK = 50_000
 

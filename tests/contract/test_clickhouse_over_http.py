@@ -175,6 +175,9 @@ async def test_a_server_that_went_away_is_unavailable_and_found_again(tmp_path: 
                 assert await store.landed(block)
                 await store.insert(block, f"token:{block.table}")  # tokens outlive it too
             assert await pool.run(lambda client: client.command("SELECT count() FROM metered_events")) == 3
+            server.kill()
+            server.start()
+            await store.insert(first_seen(1, first=7), "an idle connection that died is noticed before")
     finally:
         server.kill()
 

@@ -14,8 +14,10 @@ from meterhouse.adapters.clickhouse import blocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate, migrations
 from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, insert_rollups
+from meterhouse.adapters.clickhouse.shards import shards
 from meterhouse.adapters.clickhouse.tables import Tables
 from meterhouse.domain.block import Table
+from meterhouse.domain.errors import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +146,23 @@ def test_names_that_would_end_their_quotes_are_refused() -> None:
             Tables(name)
         with pytest.raises(ValueError, match="is no name"):
             Tables("usage", name)
+
+
+async def test_one_node_is_one_shard(clickhouse: ClickHousePool) -> None:
+    found = await shards(clickhouse)
+    assert list(found) == [1]
+    async with clickhouse.at(found[1][0]) as again:
+        assert again.tables == clickhouse.tables
+        assert await again.run(lambda client: client.command("SELECT count() FROM events")) == 0
+
+
+async def test_a_cluster_that_the_server_does_not_know_is_named(clickhouse_dsn: str) -> None:
+    async with ClickHousePool(clickhouse_dsn, size=1, cluster="nowhere") as pool:
+        with pytest.raises(StoreUnavailable, match="'nowhere'"):
+            await shards(pool)
+
+
+def test_another_server_is_reached_the_same_way() -> None:
+    pool = ClickHousePool("https://u:hidden@one:9440/db", cluster="main", size=3).at("two")
+    assert (pool.host, pool.tables) == ("two", Tables("db", "main"))
+    assert (pool._address.user, pool._address.password, pool._address.port) == ("u", "hidden", 9440)

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
+from aggregator.fault import no_fault
 from aggregator.insertion import FAULT_POINTS, LookTooOld
-from aggregator.worker import Worker, no_fault
+from aggregator.worker import Worker
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.memory.ledger import MemoryLedger
 from meterhouse.adapters.memory.log import MemoryLog

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -52,7 +52,7 @@ class ClickHousePool:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         user: str = "",
         password: str = "",
@@ -62,7 +62,8 @@ class ClickHousePool:
         waiting: int = 1000,
         timeout: timedelta = ANSWER_TIMEOUT,
     ) -> None:
-        self._address = Address.parse(url).login(user, password)
+        address = Address.parse(url) if isinstance(url, str) else url
+        self._address = address.login(user, password)
         self.tables = Tables(database or self._address.database, cluster)
         self._size = size
         self._waiting = waiting
@@ -71,6 +72,22 @@ class ClickHousePool:
         self._slots: list[_Slot] = []
         self._idle: deque[_Slot] = deque()
         self._free = asyncio.Semaphore(0)
+
+    def at(self, host: str) -> ClickHousePool:
+        """A pool like this one, not entered yet, on another server of the cluster."""
+        return ClickHousePool(
+            replace(self._address, host=host),
+            database=self.tables.database,
+            cluster=self.tables.cluster,
+            size=self._size,
+            waiting=self._waiting,
+            timeout=self._timeout,
+        )
+
+    @property
+    def host(self) -> str:
+        """The server's name; empty for the embedded engine."""
+        return self._address.host
 
     @property
     def folder(self) -> str | None:

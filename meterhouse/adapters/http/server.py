@@ -80,7 +80,10 @@ async def serve_until_stopped(
                 for server in servers:
                     server.should_exit = True
     except ExceptionGroup as group:
-        raise group.exceptions[0] from group  # the first failure is why the others were stopped
+        first: Exception = group  # the first failure is why the others were stopped
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
 
 
 @contextmanager

@@ -84,6 +84,11 @@ class KafkaLog:
     async def holds(self, partition: int, offset: int) -> bool:
         return await self.letters.holds(partition, offset)
 
+    async def dead_offsets(self, partition: int) -> frozenset[int]:
+        """The offsets of the partition's records that were set aside. Reads all dead letters."""
+        letters = [letter async for letter in self.letters.all()]
+        return frozenset(one.record.offset for one in letters if one.partition == partition)
+
     async def requeue(self, letter: DeadLetter) -> Position:
         """Send the letter's bytes to the log again; the position just after them.
 

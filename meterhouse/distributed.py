@@ -1,0 +1,278 @@
+"""Each service in processes of its own, over a log on Kafka, a catalog and a ClickHouse that they share.
+
+Where those are, the environment says (meterhouse.settings). Loaded only by the commands that need it, since
+Kafka's driver is an extra.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Task, TaskGroup
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aggregator.batch import FlushPolicy
+from aggregator.fault import fault_of
+from aggregator.worker import Worker, boot_time
+from ingest.app import create_app as create_ingest
+from ingest.limits import Limits
+from ingest.openapi import OPENAPI as INGEST_OPENAPI
+from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
+from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
+from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.adapters.http.errors import error_body
+from meterhouse.adapters.http.health import Check, health_routes
+from meterhouse.adapters.http.metrics import Measured, metrics_route
+from meterhouse.adapters.http.server import (
+    Server,
+    listening,
+    serve_until_stopped,
+    share_the_interpreter,
+    url_of,
+)
+from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
+from meterhouse.adapters.kafka.log import KafkaLog
+from meterhouse.adapters.kafka.topic import Topic
+from meterhouse.domain.errors import LogBroken, NotFound, Unavailable
+from meterhouse.ports import Watermark
+from meterhouse.settings import (
+    AggregatorSettings,
+    FaultSettings,
+    IngestSettings,
+    KafkaSettings,
+    QuerySettings,
+)
+from meterhouse.stores import Stores, shared_catalog, shared_clickhouse
+from meterhouse.telemetry.instruments import (
+    AggregatorInstruments,
+    IngestInstruments,
+    QueryInstruments,
+    new_registry,
+)
+from query.app import create_app as create_query
+
+Say = Callable[[str], None]
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+INGEST_PATHS: Final = frozenset({"/v0/events", "/api/v1/events"})
+
+_REPORT_SECONDS: Final = 5.0  # between two looks at what lag monitors are shown
+
+_log: Final = structlog.get_logger("meterhouse")
+
+
+# --- what the processes share ---
+
+
+@asynccontextmanager
+async def open_stores() -> AsyncIterator[Stores]:
+    """Everything, for `meterhouse check`. Raises LogUnavailable, CatalogUnavailable, NotMigrated and more."""
+    async with _log_of() as log, shared_catalog() as catalog, shared_clickhouse() as clickhouse:
+        yield Stores(log, catalog, clickhouse)
+
+
+def _log_of() -> AbstractAsyncContextManager[KafkaLog]:
+    settings = KafkaSettings()
+    return KafkaLog.open(settings.servers(), settings.topic, SystemClock(), settings.limits())
+
+
+def _ping(clickhouse: ClickHousePool) -> Check:
+    return lambda: clickhouse.run(lambda client: client.command("SELECT 1"))
+
+
+def _plain_app(checks: Mapping[str, Check], registry: CollectorRegistry) -> Starlette:
+    """Health and metrics, and for every other path a 404 in the contract's shape."""
+
+    async def absent(_: Request, __: Exception) -> Response:
+        status, body, headers = error_body(NotFound("there is nothing at this path"))
+        return JSONResponse(body, status, headers)
+
+    routes = [*health_routes(checks), metrics_route(registry)]
+    return Starlette(routes=routes, exception_handlers={404: absent})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process listens, and how it tells."""
+
+    host: str
+    port: int
+    say: Say
+
+
+async def _serve(name: str, app: ASGIApp, place: Place, *work: Work) -> None:
+    with listening(place.host, place.port) as listener:
+
+        def ready() -> None:
+            place.say(f"meterhouse {name} is ready at {url_of(listener)}")
+
+        share_the_interpreter()
+        await serve_until_stopped([Server(app, listener)], ready, work)
+
+
+# --- ingest ---
+
+
+async def serve_ingest(place: Place) -> None:
+    """Accept events until SIGTERM. Raises OSError where the port is taken, and what opening raises."""
+    clock, registry = SystemClock(), new_registry()
+    async with _log_of() as log, shared_catalog() as catalog:
+        limits = Limits(**IngestSettings().model_dump())
+        ingest = create_ingest(log, catalog.keys, clock, limits, IngestInstruments(registry))
+        checks = {"event log": log.partitions, "catalog": catalog.newest}
+        rest = _plain_app(checks, registry)
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            chosen = ingest if scope["type"] == "http" and scope["path"] in INGEST_PATHS else rest
+            await chosen(scope, receive, send)
+
+        await _serve("ingest", application, place)
+
+
+# --- query ---
+
+
+async def serve_query(place: Place) -> None:
+    """Answer questions until SIGTERM. Kafka is asked once, for the identity of the log."""
+    kafka, registry = KafkaSettings(), new_registry()
+    async with Topic.open(kafka.servers(), kafka.topic, timeout=kafka.delivery_timeout) as topic:
+        log_id = topic.rendered_id
+    async with shared_catalog() as catalog, shared_clickhouse() as clickhouse:
+        query = create_query(
+            products=catalog.products,
+            metrics=catalog.metrics,
+            directory=catalog.metrics,
+            watermark=catalog.watermark(log_id),
+            usage=ClickHouseUsage(clickhouse),
+            keys=catalog.keys,
+            clock=SystemClock(),
+            settings=QuerySettings(),
+            extra_openapi=INGEST_OPENAPI,
+        )
+        checks = {"catalog": catalog.newest, "ClickHouse": _ping(clickhouse)}
+        query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
+        await _serve("query", Measured(query, QueryInstruments(registry)), place)
+
+
+# --- aggregator ---
+
+
+async def serve_aggregator(place: Place) -> None:
+    """Count the partitions that the group gives us until SIGTERM."""
+    kafka, registry = KafkaSettings(), new_registry()
+    async with open_stores() as stores:
+        crew = Crew(stores, AggregatorInstruments(registry))
+        checks = {
+            "event log": stores.log.partitions,
+            "catalog": stores.catalog.newest,
+            "ClickHouse": _ping(stores.clickhouse),
+            "partitions": crew.require_whole,
+        }
+
+        async def work(stop: asyncio.Event) -> None:
+            membership = Membership(
+                topic=kafka.topic, group=kafka.group, session_timeout=kafka.session_timeout
+            )
+            async with TaskGroup() as tasks:
+                crew.work_in(tasks)
+                async with GroupAssignment.open(
+                    kafka.servers(), membership, gained=crew.start, lost=crew.stop
+                ) as assignment:
+                    reporting = tasks.create_task(_report(assignment, stores))
+                    await stop.wait()
+                    await crew.finish()  # before others take over what we are in the middle of
+                    reporting.cancel()
+
+        await _serve("aggregator", _plain_app(checks, registry), place, work)
+
+
+@dataclass(slots=True)
+class Crew:
+    """A worker for each partition that is ours. One that meets a broken log stops; the others go on."""
+
+    stores: Stores
+    instruments: AggregatorInstruments
+    _tasks: TaskGroup | None = None
+    _running: dict[int, tuple[asyncio.Event, Task[None]]] = field(default_factory=dict)
+    _broken: dict[int, str] = field(default_factory=dict)
+
+    def work_in(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+
+    async def finish(self) -> None:
+        """Stop every worker, and begin with none from now on."""
+        self._tasks = None
+        await self.stop(frozenset(self._running))
+
+    async def start(self, partitions: frozenset[int]) -> None:
+        """Begin to count these."""
+        every = await self.stores.log.partitions()
+        if self._tasks is None:
+            return
+        for partition in sorted(partitions):
+            stop = asyncio.Event()
+            task = self._tasks.create_task(self._count(self._worker(partition, every), stop))
+            self._running[partition] = (stop, task)
+
+    async def stop(self, partitions: frozenset[int]) -> None:
+        """Finish the batch that each of these is in, and return when all have."""
+        ending = [self._running.pop(partition) for partition in partitions if partition in self._running]
+        for stop, _ in ending:
+            stop.set()
+        for _, task in ending:
+            await task
+        for partition in partitions:
+            self._broken.pop(partition, None)
+
+    async def require_whole(self) -> None:
+        """Raise LogBroken while a partition of ours cannot be counted."""
+        if self._broken:
+            raise LogBroken("; ".join(self._broken.values()))
+
+    async def _count(self, worker: Worker, stop: asyncio.Event) -> None:
+        try:
+            await worker.run(stop)
+        except LogBroken as error:
+            self._broken[worker.partition] = str(error)
+            _log.error("partition stopped", partition=worker.partition, error=str(error))
+
+    def _worker(self, partition: int, every: Sequence[int]) -> Worker:
+        stores, settings = self.stores, AggregatorSettings()
+        return Worker(
+            partition=partition,
+            log_id=stores.log.log_id,
+            log_reader=stores.log,
+            dead_letters=stores.log,
+            ledger=stores.catalog.ledger(stores.log.log_id, every),
+            definitions=stores.catalog,
+            store=ClickHouseBlocks(stores.clickhouse),
+            archive=ClickHouseArchive(stores.clickhouse),
+            policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
+            clock=boot_time,
+            time_of_day=SystemClock(),
+            fault=fault_of(FaultSettings().fault),
+            instruments=self.instruments,
+            last_words=0.0,  # whoever takes the partition over goes on at once
+        )
+
+
+async def _report(assignment: GroupAssignment, stores: Stores) -> None:
+    """Keep lag monitors up to date; what they show counts for nothing else."""
+    watermark: Watermark = stores.catalog.watermark(stores.log.log_id)
+    while True:
+        await asyncio.sleep(_REPORT_SECONDS)
+        try:
+            await assignment.report(await watermark.counted())
+        except Unavailable as error:
+            _log.info("progress not shown to lag monitors", error=str(error))
