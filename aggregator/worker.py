@@ -71,7 +71,7 @@ class Worker:
     `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
     `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
     `fault` is called at every point of FAULT_POINTS. Told to stop, it counts what is still unread for at
-    most `last_words` seconds.
+    most `last_seconds`.
     """
 
     partition: int
@@ -87,7 +87,7 @@ class Worker:
     policy: FlushPolicy = field(default_factory=FlushPolicy)
     rules: InsertRules = field(default_factory=InsertRules)
     fault: Fault = no_fault
-    last_words: float = 5.0
+    last_seconds: float = 5.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     offload: Offload = asyncio.to_thread
     instruments: AggregatorInstruments = field(
@@ -318,7 +318,7 @@ class Worker:
 
     async def _last_words(self, progress: Progress) -> None:
         """Leave as little as possible uncounted; a restart would count the rest."""
-        deadline = self.clock() + self.last_words
+        deadline = self.clock() + self.last_seconds
         try:
             while self.clock() < deadline and await self._unread(progress):
                 progress = await self.count(progress)

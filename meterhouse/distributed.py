@@ -263,7 +263,7 @@ class Crew:
             time_of_day=SystemClock(),
             fault=fault_of(FaultSettings().fault),
             instruments=self.instruments,
-            last_words=0.0,  # whoever takes the partition over goes on at once
+            last_seconds=0.0,  # whoever takes the partition over goes on at once
         )
 
 

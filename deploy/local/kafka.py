@@ -123,12 +123,16 @@ class Broker:
     def output(self) -> Path:
         return self.folder / "kafka.log"
 
+    @property
+    def command(self) -> list[str]:
+        """What runs the node, once its storage is formatted."""
+        return [*self._java("kafka.Kafka"), str(self.properties)]
+
     def launch(self) -> None:
         """Start the process, in a session of its own; `wait_until_ready` knows when it serves."""
-        command = [*self._java("kafka.Kafka"), str(self.properties)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                self.command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
             )
 
     def format(self, cluster_id: str) -> None:

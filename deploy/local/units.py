@@ -1,0 +1,105 @@
+"""Processes that outlive the command which started them, and are found again by their pid and command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_STOP_SECONDS: Final = 15.0
+
+
+class NotStarted(Exception):
+    """A process did not come up; the message ends with what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A process by its name: how it is started, where it listens, and where its pid and words are kept."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    port: int
+    folder: Path
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if it runs; another that has its number by now is not it."""
+        try:
+            pid = int(self._pid_file.read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        return pid if [part.decode() for part in command[1:]] == list(self.command[1:]) else None
+
+    def launch(self) -> None:
+        """Start it, in a session of its own; one that runs already is left alone."""
+        if self.pid is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._output.open("ab") as output:
+            process = subprocess.Popen(
+                self.command,
+                env={**os.environ, **self.environment},
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(str(process.pid))
+
+    def wait_until(self, ready: Callable[[Unit], bool], seconds: float) -> None:
+        """Return once it is `ready`. Raises NotStarted."""
+        deadline = time.monotonic() + seconds
+        while not ready(self):
+            if self.pid is None or time.monotonic() > deadline:
+                words = self._output.read_text(errors="replace")[-2000:]
+                raise NotStarted(f"{self.name} did not come up:\n{words}")
+            time.sleep(0.1)
+
+    def listens(self) -> bool:
+        """Whether somebody takes connections on the port."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def end(self, how: signal.Signals) -> None:
+        """Send the signal and return once the process is gone; SIGKILL where that takes too long."""
+        pid = self.pid
+        if pid is None:
+            return
+        os.kill(pid, how)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not _is_gone(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / f"{self.name}.pid"
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+
+def _is_gone(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # where we started it ourselves, it stays a zombie until we ask
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
