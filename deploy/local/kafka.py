@@ -241,12 +241,16 @@ class Cluster:
         return asyncio.run(_registered(bootstrap)) >= {broker.node for broker in running}
 
 
-def start_cluster(folder: Path, *, brokers: int = 1, ports: Sequence[int] = ()) -> Cluster:
+def start_cluster(
+    folder: Path, *, brokers: int = 1, ports: Sequence[int] = (), properties: str = ""
+) -> Cluster:
     """Start a new cluster that keeps its data in `folder`, on free ports unless they are given.
 
-    Blocks until every broker serves, some five seconds. Raises KafkaNotStarted; then nothing runs on.
+    `properties` are lines for every server.properties, in which {port} and {controller_port} stand for the
+    node's own. Blocks until every broker serves, some five seconds. Raises KafkaNotStarted; then nothing
+    runs on.
     """
-    cluster = prepare_cluster(folder, brokers=brokers, ports=ports)
+    cluster = prepare_cluster(folder, brokers=brokers, ports=ports, properties=properties)
     try:
         for broker in cluster.brokers:
             broker.launch()
@@ -257,7 +261,9 @@ def start_cluster(folder: Path, *, brokers: int = 1, ports: Sequence[int] = ()) 
     return cluster
 
 
-def prepare_cluster(folder: Path, *, brokers: int = 1, ports: Sequence[int] = ()) -> Cluster:
+def prepare_cluster(
+    folder: Path, *, brokers: int = 1, ports: Sequence[int] = (), properties: str = ""
+) -> Cluster:
     """Write the properties and format the storage of a new cluster, without starting it."""
     libs = fetch_jars()
     free = free_ports(2 * brokers)
@@ -270,7 +276,7 @@ def prepare_cluster(folder: Path, *, brokers: int = 1, ports: Sequence[int] = ()
         broker = Broker(node, port, folder / f"kafka-{node}", libs)
         broker.folder.mkdir(parents=True)
         broker.properties.write_text(
-            _PROPERTIES.format(
+            (_PROPERTIES + properties).format(
                 node=node,
                 voters=voters,
                 port=port,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -17,10 +18,11 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from deploy.local.kafka import Cluster
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import decode_columns, encode
+from meterhouse.adapters.kafka import reader
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter
 from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.log import KafkaLog
-from meterhouse.adapters.kafka.partitioning import murmur2, partition_of
+from meterhouse.adapters.kafka.partitioning import murmur2, partitions_of
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create
 from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded, TooLarge
@@ -160,7 +162,7 @@ async def test_keys_go_where_every_other_producer_puts_them(log: KafkaLog, kafka
 )
 def test_the_hash_of_a_key_is_kafkas_own(key: bytes, hash: int) -> None:
     assert murmur2(key) == hash % 2**32
-    assert partition_of(key, 7) == (hash % 2**31) % 7
+    assert partitions_of([key], 7) == [(hash % 2**31) % 7]
 
 
 async def test_records_of_another_producer_are_read_whatever_they_are(
@@ -189,6 +191,27 @@ async def test_records_of_another_producer_are_read_whatever_they_are(
     assert {record.received_at for record in found[:5]} == {5000}
 
 
+async def test_a_read_stops_when_it_holds_enough_bytes(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        (position,) = await log.append([entry("x" * 60)])
+    monkeypatch.setattr(reader, "READ_BYTES", 100)
+    monkeypatch.setattr(reader, "FETCH_BYTES", 1)
+    assert [record.offset for record in await log.read(position.partition, 1, 5)] == [1, 2]
+    monkeypatch.setattr(reader, "READ_BYTES", 1)
+    assert [record.offset for record in await log.read(position.partition, 4, 5)] == [4]
+
+
+async def test_a_read_starts_and_ends_inside_record_batches(log: KafkaLog) -> None:
+    wanted = [entry(f"{number}") for number in range(30)]
+    for start in range(0, 30, 10):
+        (position,) = await log.append(wanted[start : start + 10])
+    for start in range(31):
+        found = await log.read(position.partition, start, 7)
+        assert [record.value for record in found] == [one.value for one in wanted[start : start + 7]]
+
+
 # --- writing ---
 
 
@@ -199,7 +222,7 @@ async def test_requests_that_arrive_together_share_record_batches(
     async with anyio.create_task_group() as tasks:
         for number in range(200):
             tasks.start_soon(log.append, [entry(str(number))])
-    partition = partition_of(b"key", 3)
+    (partition,) = partitions_of([b"key"], 3)
     sizes: list[int] = []
 
     def count(batch: Iterable[LogRecord]) -> list[LogRecord]:
@@ -218,7 +241,7 @@ async def test_a_request_larger_than_a_batch_keeps_its_order_and_covers_all_of_i
     kafka_topic: TestTopic,
 ) -> None:
     wanted = [f"{number:06}" + "x" * 500 for number in range(300)]
-    limits = DeliveryLimits(delivery_timeout=PATIENT.delivery_timeout, batch_bytes=20_000)
+    limits = replace(PATIENT, batch_bytes=20_000)
     async with opened(kafka_topic, limits) as log:
         (position,) = await log.append([entry(text) for text in wanted])
         assert position.offset == 300
@@ -228,7 +251,7 @@ async def test_a_request_larger_than_a_batch_keeps_its_order_and_covers_all_of_i
 async def test_an_event_that_fits_no_batch_is_refused_and_nothing_of_its_request_is_written(
     kafka_topic: TestTopic,
 ) -> None:
-    limits = DeliveryLimits(delivery_timeout=PATIENT.delivery_timeout, batch_bytes=2000)
+    limits = replace(PATIENT, batch_bytes=2000)
     async with opened(kafka_topic, limits) as log:
         with pytest.raises(TooLarge, match="2000 bytes"):
             await log.append([entry("small"), entry("x" * 2000)])
@@ -239,7 +262,7 @@ async def test_an_event_that_fits_no_batch_is_refused_and_nothing_of_its_request
 async def test_a_batch_that_the_topic_refuses_is_an_error_and_the_next_one_is_written(
     kafka_topic: TestTopic,
 ) -> None:
-    limits = DeliveryLimits(delivery_timeout=PATIENT.delivery_timeout, batch_bytes=10_000_000)
+    limits = replace(PATIENT, batch_bytes=10_000_000, compression="none")
     async with opened(kafka_topic, limits) as log:
         await log.append([entry("before")])
         with pytest.raises(LogUnavailable, match="MessageSizeTooLarge"):
@@ -260,7 +283,7 @@ async def test_a_crowd_beyond_the_bound_is_turned_away_and_none_of_it_is_written
         except Overloaded as error:
             outcomes[str(number)] = error
 
-    limits = DeliveryLimits(delivery_timeout=PATIENT.delivery_timeout, waiting_bytes=50_000)
+    limits = replace(PATIENT, waiting_bytes=50_000)
     async with opened(kafka_topic, limits) as log:
         async with anyio.create_task_group() as tasks:
             for number in range(100):
@@ -275,7 +298,7 @@ async def test_a_crowd_beyond_the_bound_is_turned_away_and_none_of_it_is_written
 async def test_one_request_larger_than_the_bound_is_written_when_nothing_else_waits(
     kafka_topic: TestTopic,
 ) -> None:
-    limits = DeliveryLimits(delivery_timeout=PATIENT.delivery_timeout, waiting_bytes=10)
+    limits = replace(PATIENT, waiting_bytes=10)
     async with opened(kafka_topic, limits) as log:
         await log.append([entry("x" * 1000)] * 3)
         assert len(await texts(log)) == 3

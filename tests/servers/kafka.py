@@ -56,10 +56,10 @@ def kafka_topic(kafka: str) -> TestTopic:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, brokers: int = 1) -> Iterator[Cluster]:
+def running_cluster(folder: Path, *, brokers: int = 1, properties: str = "") -> Iterator[Cluster]:
     """A cluster of one's own, for tests that kill brokers. Skips where Kafka cannot run."""
     try:
-        cluster = start_cluster(folder, brokers=brokers)
+        cluster = start_cluster(folder, brokers=brokers, properties=properties)
     except KafkaNotStarted as error:
         pytest.skip(f"no Kafka: METERHOUSE_TEST_KAFKA is not set, and none could be started: {error}")
     try:

@@ -85,7 +85,8 @@ class Delivery:
         LogUnavailable where that is hopeless; the batch may be written all the same.
         """
         try:
-            _partitions(client, topic)
+            if partition not in _partitions(client, topic):  # the topic was made anew, and smaller
+                raise LogUnavailable(f"the topic {topic} has no partition {partition}")
             written = await (await client.send_batch(batch, topic, partition=partition))
         except KAFKA_ERRORS as error:
             self._give_up(client, error)

@@ -9,7 +9,7 @@ from typing import Final
 from meterhouse.adapters.cloudevents_json import key_of
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter, KafkaDeadLetters
 from meterhouse.adapters.kafka.limits import DeliveryLimits
-from meterhouse.adapters.kafka.partitioning import partition_of
+from meterhouse.adapters.kafka.partitioning import partitions_of
 from meterhouse.adapters.kafka.producer import Message, Producer
 from meterhouse.adapters.kafka.reader import Reader
 from meterhouse.adapters.kafka.servers import KafkaServers
@@ -60,9 +60,10 @@ class KafkaLog:
         """
         count = self._producer.partition_count(self._topic.name)
         messages: dict[int, list[Message]] = {}
-        for key, value, received_at in entries:
+        partitions = partitions_of([entry.key for entry in entries], count)
+        for partition, (key, value, received_at) in zip(partitions, entries, strict=True):
             message = Message(key, value, received_at // 1000, HEADERS)
-            messages.setdefault(partition_of(key, count), []).append(message)
+            messages.setdefault(partition, []).append(message)
         ends = await self._producer.send(self._topic.name, messages)
         return tuple(Position(partition, end) for partition, end in sorted(ends.items()))
 

@@ -38,10 +38,9 @@ RecordBatch = Iterable[DefaultRecord]
 
 
 class Page(NamedTuple, Generic[R]):
-    """What one request brought: records without gaps, their bytes as sent, and whether none follow."""
+    """What one request brought: records without gaps, and whether none follow."""
 
     records: Sequence[R]
-    size: int
     is_last: bool
 
 
@@ -71,7 +70,7 @@ class Reader:
         while len(records) < limit and size < READ_BYTES:
             page = await self.page(partition, start + len(records), _log_records)
             records += page.records
-            size += page.size
+            size += sum([len(record.value) for record in page.records])
             if page.is_last:
                 break
         return records[:limit]
@@ -80,14 +79,14 @@ class Reader:
         """The records from `start` on that one request brings; `take` makes of a record batch what is wanted
         of each of its records. Raises like `read`.
         """
-        fetched = await self._fetch(partition, start)
+        fetched = await self._fetch(partition, start, max_bytes=FETCH_BYTES)
         if fetched.records:
             records = _taken(fetched.records, partition, start, take)
-            return Page(records, len(fetched.records), start + len(records) == fetched.high_watermark)
+            return Page(records, start + len(records) == fetched.high_watermark)
         if (await self.bounds(partition)).end > start:
             # A new leader learns late how far its followers are: there is more, but not yet for us.
             raise LogUnavailable(f"partition {partition} has records at {start} that are not readable yet")
-        return Page([], 0, True)
+        return Page([], True)
 
     async def wait(self, partition: int, offset: int, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -109,9 +108,7 @@ class Reader:
         request = OffsetRequest(-1, 0, [(self._topic.name, [(partition, timestamp)])])
         return (await self._topic.ask(partition, request, _Offset.of)).offset
 
-    async def _fetch(
-        self, partition: int, offset: int, *, max_bytes: int = FETCH_BYTES, wait: float = 0.0
-    ) -> Fetched:
+    async def _fetch(self, partition: int, offset: int, *, max_bytes: int, wait: float = 0.0) -> Fetched:
         line = ("wait", partition) if wait else "fetch"
         request = FetchByIdRequest(
             self._topic.id, partition, offset, max_bytes=max_bytes, max_wait_ms=round(wait * 1000)
