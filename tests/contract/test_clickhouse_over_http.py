@@ -131,6 +131,22 @@ async def test_an_insert_that_did_not_arrive_is_an_error_and_is_sent_once(
     assert await store.landed(block)
 
 
+def half(answer: Answer) -> bytes:
+    whole = answer()
+    return whole[: len(whole) - 10_000]
+
+
+@pytest.mark.parametrize("how", [never_sent, answer_cut, half, busy])
+async def test_a_question_that_is_not_answered_whole_is_unavailable(
+    proxy: CuttingProxy, pool: ClickHousePool, how: Callable[[Answer], bytes]
+) -> None:
+    proxy.fault = lambda _, answer: how(answer)
+    with pytest.raises(StoreUnavailable):
+        await pool.run(lambda client: client.query("SELECT number FROM numbers(100000)").result_rows)
+    proxy.fault = None
+    assert await pool.run(lambda client: client.command("SELECT 1")) == 1
+
+
 async def test_a_cut_body_inserts_nothing(clickhouse_url: str) -> None:
     """The footer of an Arrow file is its end, so half a body is not half a block."""
     async with migrated(clickhouse_url) as pool:
