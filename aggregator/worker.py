@@ -59,7 +59,7 @@ class Stop(Protocol):
     async def wait(self) -> object: ...
 
 
-def boot_time() -> float:
+def boot_clock() -> float:
     """Seconds since the machine started, those that it slept included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
 from aggregator.fault import fault_of
-from aggregator.worker import Worker, boot_time
+from aggregator.worker import Worker, boot_clock
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI as INGEST_OPENAPI
@@ -259,7 +259,7 @@ class Crew:
             store=ClickHouseBlocks(stores.clickhouse),
             archive=ClickHouseArchive(stores.clickhouse),
             policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
-            clock=boot_time,
+            clock=boot_clock,
             time_of_day=SystemClock(),
             fault=fault_of(FaultSettings().fault),
             instruments=self.instruments,

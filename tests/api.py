@@ -32,7 +32,7 @@ class Api:
     def __init__(self, url: str, key: str = "mh_dev") -> None:
         headers = {"authorization": f"Bearer {key}"}
         self.client = httpx.Client(base_url=url, headers=headers, timeout=30)
-        self._read: dict[str, int] = {}
+        self.positions: dict[str, int] = {}
 
     @classmethod
     def of(cls, server: Server) -> Self:
@@ -41,7 +41,7 @@ class Api:
     @property
     def position(self) -> str:
         """Everything posted here, as `after=` takes it."""
-        return ",".join(f"{partition}:{offset}" for partition, offset in sorted(self._read.items()))
+        return ",".join(f"{partition}:{offset}" for partition, offset in sorted(self.positions.items()))
 
     def post_batch(self, events: Sequence[Mapping[str, object]]) -> httpx.Response:
         """POST CloudEvents to /api/v1/events, whatever the answer."""
@@ -61,7 +61,7 @@ class Api:
         if response.status_code == 202:
             for part in response.headers["meterhouse-position"].split(","):
                 partition, _, offset = part.strip().partition(":")
-                self._read[partition] = max(int(offset), self._read.get(partition, 0))
+                self.positions[partition] = max(int(offset), self.positions.get(partition, 0))
         return response
 
     def create_metric(self, event_type: str, aggregation: str, **fields: object) -> Json:
@@ -101,7 +101,7 @@ class Api:
         return self.get(f"/api/v1/events/{event_id}", **params)
 
     def _after(self) -> dict[str, str]:
-        return {"after": self.position} if self._read else {}
+        return {"after": self.position} if self.positions else {}
 
     def close(self) -> None:
         self.client.close()

@@ -2,131 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
-import httpx
 import pytest
 
-from tests import oracle
 from tests.api import Api
-from tests.oracle import Metric
+from tests.faults.posting import CLIENTS, LATE, METRICS, Poster, assert_exact, create
 from tests.running import Server, free_port, run_cli
 
 pytestmark = pytest.mark.faults
 
 _KILLS: Final = 22
-_CLIENTS: Final = 6
-_TYPE: Final = "fault.random"
-_FIRST: Final = datetime(2026, 4, 30, 22, tzinfo=UTC)
-_DIMENSIONS: Final = {"model": ["model"]}
-
-_METRICS: Final = {
-    **{
-        name: Metric(aggregation=name, event_type=_TYPE, value=["v"], dimensions=_DIMENSIONS)
-        for name in ("SUM", "AVG", "MIN", "MAX", "LATEST", "UNIQUE_COUNT")
-    },
-    "COUNT": Metric(aggregation="COUNT", event_type=_TYPE, dimensions={"key": ["key"]}),
-}
-# Created half-way, so that a backfill is killed too.
-_LATE: Final = Metric(aggregation="SUM", event_type=_TYPE, value=["w"], dimensions=_DIMENSIONS)
-
-
-@dataclass
-class Poster:
-    """One client: what it sent and was told is safe, in order. It gives up nothing."""
-
-    number: int
-    url: str
-    over: Event
-    acknowledged: list[dict[str, Any]] = field(default_factory=list)
-    retries: int = 0
-
-    def run(self) -> None:
-        random = Random(self.number)
-        with Api(self.url) as api:
-            for events in self._requests(random):
-                self._insist(api, events)
-                self.acknowledged += events
-                if self.over.wait(random.uniform(0, 0.05)):
-                    return
-
-    def _insist(self, api: Api, events: list[dict[str, Any]]) -> None:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                response = api.post_batch(events) if len(events) > 1 else api.post_single(_single(events[0]))
-            except httpx.TransportError:
-                response = None
-            if response is not None and response.status_code == 202:
-                return
-            assert response is None or response.status_code in (503, 504), response.text
-            self.retries += 1
-            self.over.wait(0.05)
-        raise AssertionError("the server did not come back")
-
-    def _requests(self, random: Random) -> Iterator[list[dict[str, Any]]]:
-        """Singles and batches; some ids again, as they were or with another payload."""
-        sent: list[dict[str, Any]] = []
-        while True:
-            size = random.choice((1, 1, 1, 2, 10, 40))
-            events = []
-            for _ in range(size):
-                chance = random.random()
-                if sent and chance < 0.1:
-                    events.append(random.choice(sent))
-                elif sent and chance < 0.15:
-                    other = random.choice(sent)
-                    events.append(other | {"data": other["data"] | {"v": 10**6}})
-                else:
-                    events.append(self._event(random, len(sent)))
-                    sent.append(events[-1])
-            yield events
-
-    def _event(self, random: Random, number: int) -> dict[str, Any]:
-        # No two events share an instant: LATEST would otherwise hang on which client was faster.
-        apart = random.randrange(5 * 3600) * 1_000_000 + number * _CLIENTS + self.number
-        moment = _FIRST + timedelta(microseconds=apart)
-        value: object = random.choice(
-            (random.randrange(1000), Decimal(random.randrange(10**6)) / 1000, "2.5", "no")
-        )
-        return {
-            "specversion": "1.0",
-            "id": f"{self.number}-{number}",
-            "source": "/faults",
-            "type": _TYPE,
-            "subject": f"cus_{random.randrange(5)}",
-            "time": moment.isoformat().replace("+00:00", "Z"),
-            "data": {
-                "key": f"{self.number}-{number}",
-                "v": value,
-                "w": number,
-                "model": random.choice("abc"),
-            },
-        }
-
-
-def _single(event: dict[str, Any]) -> dict[str, Any]:
-    shared = {name: event[name] for name in ("type", "source", "subject", "data")}
-    return shared | {"idempotencyKey": event["id"], "timestamp": event["time"]}
-
-
-def _created(api: Api, metric: Metric) -> str:
-    fields: dict[str, object] = {
-        "groupBy": {name: f"$.{path[0]}" for name, path in metric.dimensions.items()}
-    }
-    if metric.value is not None:
-        fields["valueProperty"] = f"$.{metric.value[0]}"
-    return str(api.create_metric(metric.event_type, metric.aggregation, **fields)["id"])
 
 
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -134,17 +25,17 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     print(f"seed {seed}")
     random = Random(seed)
     data, port, over = tmp_path / "data", free_port(), Event()
-    posters = [Poster(number, f"http://127.0.0.1:{port}", over) for number in range(_CLIENTS)]
+    posters = [Poster(number, f"http://127.0.0.1:{port}", over) for number in range(CLIENTS)]
     ids: dict[str, str] = {}
-    with ThreadPoolExecutor(_CLIENTS) as threads:
+    with ThreadPoolExecutor(CLIENTS) as threads:
         running: list[Future[None]] = []
         try:
             for kill in range(_KILLS):
                 with Server(data, port=port) as server:
                     if kill in (0, _KILLS // 2):
                         with Api.of(server) as api:
-                            wanted = _METRICS if kill == 0 else {"late": _LATE}
-                            ids |= {name: _created(api, metric) for name, metric in wanted.items()}
+                            wanted = METRICS if kill == 0 else {"late": LATE}
+                            ids |= {name: create(api, metric) for name, metric in wanted.items()}
                     running = running or [threads.submit(poster.run) for poster in posters]
                     over.wait(random.uniform(0.0, 1.5))
                     server.kill()
@@ -152,7 +43,7 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
                 over.set()
                 for one in running:
                     one.result(120)
-                _assert_exact(api, ids, posters)
+                assert_exact(api, ids, posters)
                 server.stop()
         finally:
             over.set()
@@ -161,70 +52,3 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     assert retries > 0, "no kill met a request"
     checked = run_cli("check", "--data", str(data), seconds=120)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
-def _assert_exact(api: Api, ids: dict[str, str], posters: list[Poster]) -> None:
-    # One more event after everything acknowledged: its position is past all of theirs.
-    last = posters[0].acknowledged[-1] | {"id": "last", "type": f"{_TYPE}.last"}
-    api.ingest(last)
-    _wait_until_counted(api, ids["SUM"], seconds=180)
-
-    # Each client has ids of its own, so the clients' order among themselves does not matter.
-    events = [event for poster in posters for event in poster.acknowledged]
-    keys = {event["data"]["key"] for event in events}
-    assert _counts_by_key(api, ids["COUNT"], len(keys)) == dict.fromkeys(keys, 1)
-
-    for name, metric in (_METRICS | {"late": _LATE}).items():
-        counted = oracle.rows(events, metric)
-        group_by = () if name == "COUNT" else ("subject", "model")
-        for size in (None, "MINUTE", "HOUR", "MONTH"):
-            asked = {"groupBy": ",".join(group_by)} if group_by else {}
-            asked |= {"windowSize": size} if size else {}
-            answer = api.meter(ids[name], **asked)
-            total, cells = oracle.answer(
-                counted,
-                aggregation=metric.aggregation,
-                start=_FIRST,
-                end=_FIRST + timedelta(days=1),
-                size=size,
-                group_by=group_by,
-            )
-            assert oracle.exact(answer["totalValue"]) == total, (name, size)
-            shown = _cells(answer, group_by)
-            assert shown == {cell: value for cell, (value, _) in cells.items()}, (name, size)
-
-
-def _cells(answer: dict[str, Any], group_by: tuple[str, ...]) -> dict[oracle.Cell, object]:
-    windows = answer.get("windowedValues")
-    groups = answer.get("groupedValues")
-    length = len(windows or groups or [])
-    found: dict[oracle.Cell, object] = {}
-    for i in range(length):
-        start = oracle.rendered(oracle.at(windows[i]["windowStart"])) if windows else ""
-        group = tuple(groups[i]["groupBy"][name] for name in group_by) if groups else ()
-        found[start, group] = oracle.exact((windows or groups or [])[i]["value"])
-    return found
-
-
-def _wait_until_counted(api: Api, metric_id: str, seconds: float) -> None:
-    """A replay may have to sit out an INSERT of the killed process, longer than one question waits."""
-    deadline = time.monotonic() + seconds
-    status = 504
-    while status == 504:
-        assert time.monotonic() < deadline, "the log is not counted to its end"
-        response = api.client.get(
-            f"/v0/billableMetrics/{metric_id}/meter",
-            params={"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "after": api.position},
-        )
-        status = response.status_code
-    assert status == 200, response.text
-
-
-def _counts_by_key(api: Api, metric_id: str, groups: int) -> dict[str, int]:
-    """How often each id was counted, page by page."""
-    found: dict[str, int] = {}
-    for offset in range(0, groups + 1, 500):
-        page = api.meter(metric_id, groupBy="key", groupLimit="500", groupOffset=str(offset))
-        assert page["groupCount"] == groups, json.dumps(page, default=str)[:300]
-        found |= {one["groupBy"]["key"]: one["value"] for one in page["groupedValues"]}
-    return found

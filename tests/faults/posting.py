@@ -1,0 +1,192 @@
+"""Clients that insist, and the ledger at the end: every acknowledged event counted once and exactly."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from threading import Event
+from typing import Any, Final
+
+import httpx
+
+from tests import oracle
+from tests.api import Api
+from tests.oracle import Metric
+
+CLIENTS: Final = 6
+TYPE: Final = "fault.random"
+_FIRST: Final = datetime(2026, 4, 30, 22, tzinfo=UTC)
+_DIMENSIONS: Final = {"model": ["model"]}
+
+METRICS: Final = {
+    **{
+        name: Metric(aggregation=name, event_type=TYPE, value=["v"], dimensions=_DIMENSIONS)
+        for name in ("SUM", "AVG", "MIN", "MAX", "LATEST", "UNIQUE_COUNT")
+    },
+    "COUNT": Metric(aggregation="COUNT", event_type=TYPE, dimensions={"key": ["key"]}),
+}
+# Created half-way, so that a backfill is killed too.
+LATE: Final = Metric(aggregation="SUM", event_type=TYPE, value=["w"], dimensions=_DIMENSIONS)
+
+
+@dataclass
+class Poster:
+    """One client: what it sent and was told is safe, in order. It gives up nothing."""
+
+    number: int
+    url: str
+    over: Event
+    key: str = "mh_dev"
+    acknowledged: list[dict[str, Any]] = field(default_factory=list)
+    retries: int = 0
+    positions: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        random = Random(self.number)
+        with Api(self.url, self.key) as api:
+            for events in self._requests(random):
+                self._insist(api, events)
+                self.acknowledged += events
+                self.positions = api.positions
+                if self.over.wait(random.uniform(0, 0.05)):
+                    return
+
+    def _insist(self, api: Api, events: list[dict[str, Any]]) -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                response = api.post_batch(events) if len(events) > 1 else api.post_single(_single(events[0]))
+            except httpx.TransportError:
+                response = None
+            if response is not None and response.status_code == 202:
+                return
+            assert response is None or response.status_code in (503, 504), response.text
+            self.retries += 1
+            self.over.wait(0.05)
+        raise AssertionError("the server did not come back")
+
+    def _requests(self, random: Random) -> Iterator[list[dict[str, Any]]]:
+        """Singles and batches; some ids again, as they were or with another payload."""
+        sent: list[dict[str, Any]] = []
+        while True:
+            size = random.choice((1, 1, 1, 2, 10, 40))
+            events = []
+            for _ in range(size):
+                chance = random.random()
+                if sent and chance < 0.1:
+                    events.append(random.choice(sent))
+                elif sent and chance < 0.15:
+                    other = random.choice(sent)
+                    events.append(other | {"data": other["data"] | {"v": 10**6}})
+                else:
+                    events.append(self._event(random, len(sent)))
+                    sent.append(events[-1])
+            yield events
+
+    def _event(self, random: Random, number: int) -> dict[str, Any]:
+        # No two events share an instant: LATEST would otherwise hang on which client was faster.
+        apart = random.randrange(5 * 3600) * 1_000_000 + number * CLIENTS + self.number
+        moment = _FIRST + timedelta(microseconds=apart)
+        value: object = random.choice(
+            (random.randrange(1000), Decimal(random.randrange(10**6)) / 1000, "2.5", "no")
+        )
+        return {
+            "specversion": "1.0",
+            "id": f"{self.number}-{number}",
+            "source": "/faults",
+            "type": TYPE,
+            "subject": f"cus_{random.randrange(5)}",
+            "time": moment.isoformat().replace("+00:00", "Z"),
+            "data": {
+                "key": f"{self.number}-{number}",
+                "v": value,
+                "w": number,
+                "model": random.choice("abc"),
+            },
+        }
+
+
+def _single(event: dict[str, Any]) -> dict[str, Any]:
+    shared = {name: event[name] for name in ("type", "source", "subject", "data")}
+    return shared | {"idempotencyKey": event["id"], "timestamp": event["time"]}
+
+
+def create(api: Api, metric: Metric) -> str:
+    fields: dict[str, object] = {
+        "groupBy": {name: f"$.{path[0]}" for name, path in metric.dimensions.items()}
+    }
+    if metric.value is not None:
+        fields["valueProperty"] = f"$.{metric.value[0]}"
+    return str(api.create_metric(metric.event_type, metric.aggregation, **fields)["id"])
+
+
+def assert_exact(api: Api, ids: dict[str, str], posters: list[Poster]) -> None:
+    for poster in posters:
+        for partition, offset in poster.positions.items():
+            api.positions[partition] = max(offset, api.positions.get(partition, 0))
+    _wait_until_counted(api, ids["SUM"], seconds=180)
+
+    # Each client has ids of its own, so the clients' order among themselves does not matter.
+    events = [event for poster in posters for event in poster.acknowledged]
+    keys = {event["data"]["key"] for event in events}
+    assert _counts_by_key(api, ids["COUNT"], len(keys)) == dict.fromkeys(keys, 1)
+
+    for name, metric in (METRICS | {"late": LATE}).items():
+        counted = oracle.rows(events, metric)
+        group_by = () if name == "COUNT" else ("subject", "model")
+        for size in (None, "MINUTE", "HOUR", "MONTH"):
+            asked = {"groupBy": ",".join(group_by)} if group_by else {}
+            asked |= {"windowSize": size} if size else {}
+            answer = api.meter(ids[name], **asked)
+            total, cells = oracle.answer(
+                counted,
+                aggregation=metric.aggregation,
+                start=_FIRST,
+                end=_FIRST + timedelta(days=1),
+                size=size,
+                group_by=group_by,
+            )
+            assert oracle.exact(answer["totalValue"]) == total, (name, size)
+            shown = _cells(answer, group_by)
+            assert shown == {cell: value for cell, (value, _) in cells.items()}, (name, size)
+
+
+def _cells(answer: dict[str, Any], group_by: tuple[str, ...]) -> dict[oracle.Cell, object]:
+    windows = answer.get("windowedValues")
+    groups = answer.get("groupedValues")
+    length = len(windows or groups or [])
+    found: dict[oracle.Cell, object] = {}
+    for i in range(length):
+        start = oracle.rendered(oracle.at(windows[i]["windowStart"])) if windows else ""
+        group = tuple(groups[i]["groupBy"][name] for name in group_by) if groups else ()
+        found[start, group] = oracle.exact((windows or groups or [])[i]["value"])
+    return found
+
+
+def _wait_until_counted(api: Api, metric_id: str, seconds: float) -> None:
+    """A replay may have to sit out an INSERT of the killed process, longer than one question waits."""
+    deadline = time.monotonic() + seconds
+    status = 504
+    while status == 504:
+        assert time.monotonic() < deadline, "the log is not counted to its end"
+        response = api.client.get(
+            f"/v0/billableMetrics/{metric_id}/meter",
+            params={"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "after": api.position},
+        )
+        status = response.status_code
+    assert status == 200, response.text
+
+
+def _counts_by_key(api: Api, metric_id: str, groups: int) -> dict[str, int]:
+    """How often each id was counted, page by page."""
+    found: dict[str, int] = {}
+    for offset in range(0, groups + 1, 500):
+        page = api.meter(metric_id, groupBy="key", groupLimit="500", groupOffset=str(offset))
+        assert page["groupCount"] == groups, json.dumps(page, default=str)[:300]
+        found |= {one["groupBy"]["key"]: one["value"] for one in page["groupedValues"]}
+    return found
