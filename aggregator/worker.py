@@ -59,6 +59,11 @@ class Stop(Protocol):
     async def wait(self) -> object: ...
 
 
+def always() -> bool:
+    """A partition that nobody else will ever want."""
+    return True
+
+
 def boot_clock() -> float:
     """Seconds since the machine started, those that it slept included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -71,7 +76,8 @@ class Worker:
     `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
     `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
     `fault` is called at every point of FAULT_POINTS. Told to stop, it counts what is still unread for at
-    most `last_seconds`.
+    most `last_seconds`. Fenced, it claims again only while the partition `is_ours` by whoever shares them
+    out: two workers must not take it from each other for ever.
     """
 
     partition: int
@@ -88,6 +94,7 @@ class Worker:
     rules: InsertRules = field(default_factory=InsertRules)
     fault: Fault = no_fault
     last_seconds: float = 5.0
+    is_ours: Callable[[], bool] = always
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     offload: Offload = asyncio.to_thread
     instruments: AggregatorInstruments = field(
@@ -124,6 +131,8 @@ class Worker:
                 failures = 0
             except (Fenced, LookTooOld, Unavailable) as error:
                 progress = None
+                if isinstance(error, Fenced) and not self.is_ours():
+                    break
                 failures += 1
                 await self._pause(stop, failures, error)
         if progress is not None:

@@ -11,6 +11,7 @@ from asyncio import Task, TaskGroup
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
 from aggregator.fault import fault_of
+from aggregator.protocol import InsertRules
 from aggregator.worker import Worker, boot_clock
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
@@ -66,6 +68,12 @@ Say = Callable[[str], None]
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 INGEST_PATHS: Final = frozenset({"/v0/events", "/api/v1/events"})
+
+# An INSERT may run for 60 s, and before that the server may wait 30 s for a body that stalls.
+_RULES: Final = InsertRules(settle=110.0)
+
+# What a client of ours waits for; ClickHouse is told to give up sooner still.
+_QUERY_TIMEOUT: Final = timedelta(seconds=5)
 
 _REPORT_SECONDS: Final = 5.0  # between two looks at what lag monitors are shown
 
@@ -148,7 +156,7 @@ async def serve_query(place: Place) -> None:
     kafka, registry = KafkaSettings(), new_registry()
     async with Topic.open(kafka.servers(), kafka.topic, timeout=kafka.delivery_timeout) as topic:
         log_id = topic.rendered_id
-    async with shared_catalog() as catalog, shared_clickhouse() as clickhouse:
+    async with shared_catalog() as catalog, shared_clickhouse(_QUERY_TIMEOUT) as clickhouse:
         query = create_query(
             products=catalog.products,
             metrics=catalog.metrics,
@@ -263,7 +271,9 @@ class Crew:
             time_of_day=SystemClock(),
             fault=fault_of(FaultSettings().fault),
             instruments=self.instruments,
+            rules=_RULES,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
+            is_ours=lambda: partition in self._running,
         )
 
 

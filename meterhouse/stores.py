@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from meterhouse.adapters.catalog.engines import DatabaseLimits
@@ -30,8 +31,11 @@ def shared_catalog() -> AbstractAsyncContextManager[Catalog]:
     return Catalog.connect(settings.url.get_secret_value(), limits)
 
 
-def shared_clickhouse() -> ClickHousePool:
-    """The ClickHouse that METERHOUSE_CLICKHOUSE_URL names; use it as an async context manager."""
+def shared_clickhouse(timeout: timedelta | None = None) -> ClickHousePool:
+    """The ClickHouse that METERHOUSE_CLICKHOUSE_URL names; use it as an async context manager.
+
+    `timeout` is for whoever cannot wait as long as the setting says.
+    """
     settings = ClickHouseSettings()
     return ClickHousePool(
         settings.url.get_secret_value(),
@@ -39,7 +43,7 @@ def shared_clickhouse() -> ClickHousePool:
         password=settings.password.get_secret_value(),
         cluster=settings.cluster,
         size=settings.connections,
-        timeout=settings.timeout,
+        timeout=settings.timeout if timeout is None else min(timeout, settings.timeout),
     )
 
 

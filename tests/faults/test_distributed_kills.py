@@ -24,7 +24,7 @@ from tests.running import clean_environment, run_cli
 
 pytestmark = pytest.mark.faults
 
-_KILLS: Final = 12
+_KILLS: Final = 8
 _VICTIMS: Final = ("aggregator-1", "aggregator-2", "aggregator-1", "aggregator-2", "ingest-1", "ingest-2")
 
 

@@ -302,6 +302,25 @@ async def test_every_fault_point_is_passed() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_fenced_worker_claims_again_only_what_is_still_ours(ours: bool) -> None:
+    setting = Setting()
+    setting.ledger.define(SUM)
+    worker = dataclasses.replace(setting.worker(), is_ours=lambda: ours)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await setting.log.append(_entries(1))
+    await setting.counted(1)
+    await setting.ledger.claim(0)
+    await setting.log.append(_entries(2))
+    if ours:
+        await setting.counted(2)
+        stop.set()
+    await asyncio.wait_for(running, 10)
+    assert setting.values() == [Decimal(1), Decimal(2)][: 1 + ours]
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("minutes", "waits"), [(14, []), (16, [75.0])])
 async def test_a_replay_lets_a_range_settle_unless_it_was_planned_just_now(
     minutes: int, waits: list[float]
