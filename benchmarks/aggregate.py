@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
+from prometheus_client import CollectorRegistry
 from pyinstrument import Profiler
 
-from aggregator.batch import FlushPolicy
+from aggregator.protocol import InsertRules
 from aggregator.worker import Worker
 from benchmarks.processes import cpu_seconds, peak_megabytes
 from benchmarks.report import show
-from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
-from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
-from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.sqlite_log.log import SqliteLog
+from meterhouse.counting import worker_over
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from meterhouse.domain.event import Event
 from meterhouse.domain.instant import HOUR, parse
@@ -40,6 +39,7 @@ from meterhouse.domain.usage import UsageQuestion
 from meterhouse.domain.window import Window
 from meterhouse.embedded import open_stores
 from meterhouse.stores import Stores
+from meterhouse.telemetry.instruments import AggregatorInstruments
 
 _FIRST: Final = parse("2026-05-01T12:00:00Z")
 _CHUNK: Final = 10_000
@@ -156,19 +156,8 @@ async def _define(stores: Stores) -> None:
 
 async def _worker(stores: Stores) -> Worker:
     partitions = await stores.log.partitions()
-    return Worker(
-        partition=partitions[0],
-        log_id=stores.log.log_id,
-        log_reader=stores.log,
-        dead_letters=stores.log,
-        ledger=stores.catalog.ledger(stores.log.log_id, partitions),
-        definitions=stores.catalog,
-        store=ClickHouseBlocks(stores.clickhouse),
-        archive=ClickHouseArchive(stores.clickhouse),
-        policy=FlushPolicy(),
-        clock=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
-        time_of_day=SystemClock(),
-    )
+    instruments = AggregatorInstruments(CollectorRegistry())
+    return worker_over(stores, partitions[0], of=partitions, rules=InsertRules(), instruments=instruments)
 
 
 async def _counted(stores: Stores) -> int:

@@ -136,3 +136,5 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/v0/events": Route(plan_event, _answer_event),
     "/api/v1/events": Route(plan_cloudevents, _answer_cloudevents),
 }
+
+PATHS: Final = frozenset(ROUTES)

@@ -21,15 +21,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aggregator.batch import FlushPolicy
-from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
-from aggregator.worker import Worker, boot_clock
+from aggregator.worker import Worker
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI as INGEST_OPENAPI
-from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
-from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
+from ingest.routes import PATHS
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
@@ -46,11 +43,10 @@ from meterhouse.adapters.http.server import (
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topic import Topic
+from meterhouse.counting import worker_over
 from meterhouse.domain.errors import LogBroken, NotFound, Unavailable
 from meterhouse.ports import Watermark
 from meterhouse.settings import (
-    AggregatorSettings,
-    FaultSettings,
     IngestSettings,
     KafkaSettings,
     QuerySettings,
@@ -66,8 +62,6 @@ from query.app import create_app as create_query
 
 Say = Callable[[str], None]
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-
-INGEST_PATHS: Final = frozenset({"/v0/events", "/api/v1/events"})
 
 # An INSERT may run for 60 s, and before that the server may wait 30 s for a body that stalls.
 _RULES: Final = InsertRules(settle=110.0)
@@ -142,7 +136,7 @@ async def serve_ingest(place: Place) -> None:
         rest = _plain_app(checks, registry)
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = ingest if scope["type"] == "http" and scope["path"] in INGEST_PATHS else rest
+            chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else rest
             await chosen(scope, receive, send)
 
         await _serve("ingest", application, place)
@@ -256,22 +250,12 @@ class Crew:
             _log.error("partition stopped", partition=worker.partition, error=str(error))
 
     def _worker(self, partition: int, every: Sequence[int]) -> Worker:
-        stores, settings = self.stores, AggregatorSettings()
-        return Worker(
-            partition=partition,
-            log_id=stores.log.log_id,
-            log_reader=stores.log,
-            dead_letters=stores.log,
-            ledger=stores.catalog.ledger(stores.log.log_id, every),
-            definitions=stores.catalog,
-            store=ClickHouseBlocks(stores.clickhouse),
-            archive=ClickHouseArchive(stores.clickhouse),
-            policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
-            clock=boot_clock,
-            time_of_day=SystemClock(),
-            fault=fault_of(FaultSettings().fault),
-            instruments=self.instruments,
+        return worker_over(
+            self.stores,
+            partition,
+            of=every,
             rules=_RULES,
+            instruments=self.instruments,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
             is_ours=lambda: partition in self._running,
         )

@@ -12,16 +12,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aggregator.batch import FlushPolicy
-from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
-from aggregator.worker import Worker, boot_clock
+from aggregator.worker import Worker
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI as INGEST_OPENAPI
+from ingest.routes import PATHS
 from meterhouse.adapters.catalog.store import Catalog
-from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
-from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from meterhouse.adapters.clickhouse.read_only import create_app as create_read_only
@@ -38,10 +35,9 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
+from meterhouse.counting import worker_over
 from meterhouse.settings import (
-    AggregatorSettings,
     ClickHouseSettings,
-    FaultSettings,
     IngestSettings,
     QuerySettings,
 )
@@ -57,8 +53,6 @@ from query.app import create_app as create_query
 MERCHANT = "org_dev"
 PRODUCT = "prod_dev"
 DEV_KEY = "mh_dev"
-
-INGEST_PATHS = frozenset({"/v0/events", "/api/v1/events"})
 
 
 @asynccontextmanager
@@ -180,7 +174,7 @@ def _application(stores: Stores, registry: CollectorRegistry) -> ASGIApp:
     answers = Measured(query, QueryInstruments(registry))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = ingest if scope["type"] == "http" and scope["path"] in INGEST_PATHS else answers
+        chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else answers
         await chosen(scope, receive, send)
 
     return application
@@ -198,27 +192,10 @@ async def catch_up(stores: Stores) -> None:
 
 
 async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
-    settings = AggregatorSettings()
     partitions = await stores.log.partitions()
-    ledger = stores.catalog.ledger(stores.log.log_id, partitions)
-    fault = fault_of(FaultSettings().fault)
     instruments = AggregatorInstruments(registry)
+    rules = InsertRules(settle=1.0)  # the engine dies with us: no INSERT of ours is still on its way
     return [
-        Worker(
-            partition=partition,
-            log_id=stores.log.log_id,
-            log_reader=stores.log,
-            dead_letters=stores.log,
-            ledger=ledger,
-            definitions=stores.catalog,
-            store=ClickHouseBlocks(stores.clickhouse),
-            archive=ClickHouseArchive(stores.clickhouse),
-            policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
-            clock=boot_clock,
-            time_of_day=SystemClock(),
-            rules=InsertRules(settle=1.0),  # the engine dies with us: no INSERT of ours is still on its way
-            fault=fault,
-            instruments=instruments,
-        )
+        worker_over(stores, partition, of=partitions, rules=rules, instruments=instruments)
         for partition in partitions
     ]

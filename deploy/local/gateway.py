@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-INGEST_PATHS: Final = frozenset({"/v0/events", "/api/v1/events"})
+from ingest.routes import PATHS
 
 # RFC 9110, 7.6.1: these are between two neighbours; and httpx has undone the coding of what it read.
 _NOT_PASSED_ON: Final = frozenset(
@@ -54,7 +54,7 @@ def create_app(ingest: Sequence[str], query: Sequence[str]) -> Starlette:
     events, questions = Backends(ingest), Backends(query)
 
     async def pass_on(request: Request) -> Response:
-        chosen = events if request.url.path in INGEST_PATHS and request.method != "GET" else questions
+        chosen = events if request.url.path in PATHS and request.method != "GET" else questions
         content = await request.body()
         headers = [(name, value) for name, value in request.headers.raw if name.decode() not in _KEPT_BACK]
         for url in chosen.in_turn():
