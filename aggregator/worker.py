@@ -302,6 +302,7 @@ class Worker:
         unread = await self._unread(progress)
         following = progress.next_offset
         if progress.pending_last is None and unread and await self.store.holds(self.partition, following):
+            await self.ledger.confirm(progress)  # unless whoever claimed it after us has counted on
             raise _broken(progress, f"is counted further: ClickHouse holds offset {following} already")
         before = progress.next_offset - 1
         if before < 0 or await self.store.holds(self.partition, before):
