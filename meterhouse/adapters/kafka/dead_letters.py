@@ -60,6 +60,11 @@ class KafkaDeadLetters:
                 return True
         return False
 
+    async def offsets(self, partition: int) -> frozenset[int]:
+        """The offsets of the log partition's records that have a letter."""
+        letters = [letter async for letter in self._written(partition)]
+        return frozenset(one.record.offset for one in letters if one.partition == partition)
+
     async def mark_requeued(self, letter: DeadLetter, position: Position) -> None:
         """Note that the letter was sent to the log again and lies just before `position` there."""
         headers = [*_place(letter.partition, letter.record.offset), ("requeued", str(position).encode())]

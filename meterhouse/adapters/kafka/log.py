@@ -86,9 +86,8 @@ class KafkaLog:
         return await self.letters.holds(partition, offset)
 
     async def dead_offsets(self, partition: int) -> frozenset[int]:
-        """The offsets of the partition's records that were set aside. Reads all dead letters."""
-        letters = [letter async for letter in self.letters.all()]
-        return frozenset(one.record.offset for one in letters if one.partition == partition)
+        """The offsets of the partition's records that were set aside."""
+        return await self.letters.offsets(partition)
 
     async def requeue(self, letter: DeadLetter) -> Position:
         """Send the letter's bytes to the log again; the position just after them.
