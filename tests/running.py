@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Final, Self
+
+from deploy.local.machine import free_ports
 
 READY: Final = "meterhouse is ready at http://"
 _START_SECONDS: Final = 60.0  # for a machine busy with other tests; see benchmarks/startup.py
@@ -28,10 +29,8 @@ class NotReady(AssertionError):
 
 def free_port() -> int:
     """A loopback port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    [port] = free_ports(1)
+    return port
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

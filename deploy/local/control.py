@@ -21,7 +21,8 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from deploy.local.kafka import fetch_jars, free_ports, prepare_cluster
+from deploy.local.kafka import fetch_jars, prepare_cluster
+from deploy.local.machine import free_ports
 from deploy.local.postgres import LocalPostgres
 from deploy.local.units import NotStarted, Unit
 from meterhouse.adapters.catalog.store import Catalog

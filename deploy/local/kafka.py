@@ -10,7 +10,6 @@ import asyncio
 import base64
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+
+from deploy.local.machine import free_ports, listens
 
 VERSION: Final = "4.1.1"
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "kafka"
@@ -145,11 +146,7 @@ class Broker:
 
     def listens(self) -> bool:
         """Whether somebody takes connections on the port."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return listens(self.port)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would; returns when the process is gone."""
@@ -289,18 +286,6 @@ def prepare_cluster(
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda broker: broker.format(cluster_id), nodes))
     return Cluster(nodes)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 async def _registered(bootstrap: str) -> set[int]:

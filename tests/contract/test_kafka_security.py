@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.kafka import free_ports
+from deploy.local.machine import free_ports
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
 from meterhouse.adapters.kafka.log import KafkaLog

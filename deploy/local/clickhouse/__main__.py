@@ -21,6 +21,7 @@ import uvicorn
 from deploy.local.clickhouse.app import Login, create_app
 from deploy.local.clickhouse.engine import Engine
 from meterhouse.adapters.data_folder import DataFolder, FolderInUse
+from meterhouse.adapters.http.server import quiet
 
 
 def main() -> None:
@@ -46,15 +47,9 @@ def _serve(path: Path, options: argparse.Namespace) -> None:
             scheme = "https" if options.certificate else "http"
             sys.stdout.write(f"clickhouse is ready at {scheme}://{host}:{port}\n")
             sys.stdout.flush()
-            config = uvicorn.Config(
+            config = quiet(
                 app,
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                http="httptools",
-                server_header=False,
                 timeout_keep_alive=30,  # as ClickHouse's keep_alive_timeout
-                timeout_graceful_shutdown=5,
                 ssl_certfile=options.certificate,
                 ssl_keyfile=options.key,
             )

@@ -15,21 +15,26 @@ import uvicorn
 from starlette.types import ASGIApp
 
 
+def quiet(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """Uvicorn's settings for `app`, with `options` beside: no log and no layer of its own."""
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        http="httptools",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+        **options,
+    )
+
+
 class Server(uvicorn.Server):
     """Uvicorn on a socket that listens already, leaving signals to us."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            http="httptools",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=5,
-        )
-        super().__init__(config)
+        super().__init__(quiet(app))
         self.listener = listener
         self.listening = asyncio.Event()
 

@@ -1,0 +1,40 @@
+"""What is true of this machine just now: which ports and processes there are."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on that port of the loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie counts as ended unless it is ours to bury."""
+    with suppress(ChildProcessError):  # another process started it
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
