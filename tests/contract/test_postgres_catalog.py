@@ -34,9 +34,9 @@ from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.adapters.catalog.models import Base, LogProgressRow
 from meterhouse.adapters.catalog.schema import HEAD, migrate
 from meterhouse.adapters.catalog.store import Catalog
-from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from meterhouse.domain.errors import CatalogUnavailable, Conflict, Fenced, Invalid, NotMigrated
 from meterhouse.ports import Progress, ProgressLedger
+from tests.servers.catalogs import metric
 from tests.servers.postgres import PostgresServer, own_server
 
 pytestmark = pytest.mark.anyio
@@ -79,26 +79,6 @@ async def catalog(postgres_url: str) -> AsyncIterator[Catalog]:
     async with Catalog.connect(postgres_url, PATIENT) as catalog:
         await catalog.ensure_product("org_a", "prod_a")
         yield catalog
-
-
-def metric(id: str = "bm_a", event_type: str = "call") -> BillableMetric:
-    return BillableMetric(
-        id=id,
-        merchant_id="org_a",
-        product_id="prod_a",
-        item_id=None,
-        name="calls",
-        description="",
-        unit="call",
-        aggregation=Aggregation.COUNT,
-        event_type=event_type,
-        value_property=None,
-        group_by=None,
-        event_from=None,
-        version=1,
-        created_at=1,
-        updated_at=1,
-    )
 
 
 async def everywhere(pool: ProcessPoolExecutor, work: Callable[..., T], *arguments: object) -> list[T]:

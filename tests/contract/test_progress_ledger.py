@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from meterhouse.adapters.catalog.store import Catalog
-from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
+from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Fenced
 from meterhouse.ports import Progress, ProgressLedger
-from tests.servers.catalogs import CatalogStore
+from tests.servers.catalogs import CatalogStore, metric
 
 pytestmark = pytest.mark.anyio
 
@@ -32,26 +32,6 @@ async def opened(store: CatalogStore) -> AsyncIterator[Catalog]:
 async def catalog(store: CatalogStore) -> AsyncIterator[Catalog]:
     async with opened(store) as catalog:
         yield catalog
-
-
-def metric(id: str = "bm_a", event_type: str | None = "call") -> BillableMetric:
-    return BillableMetric(
-        id=id,
-        merchant_id=MERCHANT,
-        product_id="prod_a",
-        item_id=None,
-        name="calls",
-        description="",
-        unit="call",
-        aggregation=Aggregation.COUNT,
-        event_type=event_type,
-        value_property=None,
-        group_by=None,
-        event_from=None,
-        version=1,
-        created_at=1,
-        updated_at=1,
-    )
 
 
 async def counted_to(ledger: ProgressLedger, partition: int, next_offset: int) -> Progress:

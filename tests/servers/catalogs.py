@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from tests.servers.postgres import PostgresServer
 
 
@@ -87,3 +88,24 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> CatalogStore:
     server: PostgresServer = request.getfixturevalue("postgres")
     url: str = request.getfixturevalue("postgres_url")
     return PostgresStore(server, url)
+
+
+def metric(id: str = "bm_a", event_type: str | None = "call") -> BillableMetric:
+    """A metric of org_a and prod_a that counts events."""
+    return BillableMetric(
+        id=id,
+        merchant_id="org_a",
+        product_id="prod_a",
+        item_id=None,
+        name="calls",
+        description="",
+        unit="call",
+        aggregation=Aggregation.COUNT,
+        event_type=event_type,
+        value_property=None,
+        group_by=None,
+        event_from=None,
+        version=1,
+        created_at=1,
+        updated_at=1,
+    )
