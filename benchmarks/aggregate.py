@@ -31,7 +31,7 @@ from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.counting import worker_over
+from meterhouse.assembly import worker_over
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from meterhouse.domain.event import Event
 from meterhouse.domain.instant import HOUR, parse

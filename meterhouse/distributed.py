@@ -19,16 +19,10 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from aggregator.protocol import InsertRules
 from aggregator.worker import Worker
-from ingest.app import create_app as create_ingest
-from ingest.limits import Limits
-from ingest.openapi import OPENAPI as INGEST_OPENAPI
-from ingest.routes import PATHS
-from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.errors import error_body
 from meterhouse.adapters.http.health import Check, health_routes
@@ -43,22 +37,18 @@ from meterhouse.adapters.http.server import (
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topic import Topic
-from meterhouse.counting import worker_over
+from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
 from meterhouse.domain.errors import LogBroken, NotFound, Unavailable
 from meterhouse.ports import Watermark
 from meterhouse.settings import (
-    IngestSettings,
     KafkaSettings,
-    QuerySettings,
 )
 from meterhouse.stores import Stores, shared_catalog, shared_clickhouse
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
-    IngestInstruments,
     QueryInstruments,
     new_registry,
 )
-from query.app import create_app as create_query
 
 Say = Callable[[str], None]
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -87,10 +77,6 @@ async def open_stores() -> AsyncIterator[Stores]:
 def _log_of() -> AbstractAsyncContextManager[KafkaLog]:
     settings = KafkaSettings()
     return KafkaLog.open(settings.servers(), settings.topic, SystemClock(), settings.limits())
-
-
-def _ping(clickhouse: ClickHousePool) -> Check:
-    return lambda: clickhouse.run(lambda client: client.command("SELECT 1"))
 
 
 def _plain_app(checks: Mapping[str, Check], registry: CollectorRegistry) -> Starlette:
@@ -128,18 +114,11 @@ async def _serve(name: str, app: ASGIApp, place: Place, *work: Work) -> None:
 
 async def serve_ingest(place: Place) -> None:
     """Accept events until SIGTERM. Raises OSError where the port is taken, and what opening raises."""
-    clock, registry = SystemClock(), new_registry()
+    registry = new_registry()
     async with _log_of() as log, shared_catalog() as catalog:
-        limits = Limits(**IngestSettings().model_dump())
-        ingest = create_ingest(log, catalog.keys, clock, limits, IngestInstruments(registry))
         checks = {"event log": log.partitions, "catalog": catalog.newest}
         rest = _plain_app(checks, registry)
-
-        async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else rest
-            await chosen(scope, receive, send)
-
-        await _serve("ingest", application, place)
+        await _serve("ingest", ingest_beside(rest, log, catalog, registry), place)
 
 
 # --- query ---
@@ -151,18 +130,8 @@ async def serve_query(place: Place) -> None:
     async with Topic.open(kafka.servers(), kafka.topic, timeout=kafka.delivery_timeout) as topic:
         log_id = topic.rendered_id
     async with shared_catalog() as catalog, shared_clickhouse(_QUERY_TIMEOUT) as clickhouse:
-        query = create_query(
-            products=catalog.products,
-            metrics=catalog.metrics,
-            directory=catalog.metrics,
-            watermark=catalog.watermark(log_id),
-            usage=ClickHouseUsage(clickhouse),
-            keys=catalog.keys,
-            clock=SystemClock(),
-            settings=QuerySettings(),
-            extra_openapi=INGEST_OPENAPI,
-        )
-        checks = {"catalog": catalog.newest, "ClickHouse": _ping(clickhouse)}
+        query = query_over(catalog, clickhouse, log_id)
+        checks = {"catalog": catalog.newest, "ClickHouse": answers(clickhouse)}
         query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
         await _serve("query", Measured(query, QueryInstruments(registry)), place)
 
@@ -178,7 +147,7 @@ async def serve_aggregator(place: Place) -> None:
         checks = {
             "event log": stores.log.partitions,
             "catalog": stores.catalog.newest,
-            "ClickHouse": _ping(stores.clickhouse),
+            "ClickHouse": answers(stores.clickhouse),
             "partitions": crew.require_whole,
         }
 

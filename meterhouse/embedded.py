@@ -10,20 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from aggregator.protocol import InsertRules
 from aggregator.worker import Worker
-from ingest.app import create_app as create_ingest
-from ingest.limits import Limits
-from ingest.openapi import OPENAPI as INGEST_OPENAPI
-from ingest.routes import PATHS
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from meterhouse.adapters.clickhouse.read_only import create_app as create_read_only
-from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
-from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
 from meterhouse.adapters.http.metrics import Measured, metrics_route
@@ -35,20 +29,16 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.counting import worker_over
+from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
 from meterhouse.settings import (
     ClickHouseSettings,
-    IngestSettings,
-    QuerySettings,
 )
 from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
-    IngestInstruments,
     QueryInstruments,
     new_registry,
 )
-from query.app import create_app as create_query
 
 MERCHANT = "org_dev"
 PRODUCT = "prod_dev"
@@ -145,39 +135,15 @@ async def _run(
 
 def _application(stores: Stores, registry: CollectorRegistry) -> ASGIApp:
     """One application at one port: the two ingest paths, and everything else."""
-    clock = SystemClock()
-    settings = IngestSettings()
-    ingest = create_ingest(
-        stores.log,
-        stores.catalog.keys,
-        clock,
-        Limits(**settings.model_dump()),
-        IngestInstruments(registry),
-    )
-    query = create_query(
-        products=stores.catalog.products,
-        metrics=stores.catalog.metrics,
-        directory=stores.catalog.metrics,
-        watermark=stores.catalog.watermark(stores.log.log_id),
-        usage=ClickHouseUsage(stores.clickhouse),
-        keys=stores.catalog.keys,
-        clock=clock,
-        settings=QuerySettings(),
-        extra_openapi=INGEST_OPENAPI,
-    )
+    query = query_over(stores.catalog, stores.clickhouse, stores.log.log_id)
     checks = {
         "event log": lambda: stores.log.bounds(0),
         "catalog": stores.catalog.newest,
-        "ClickHouse": lambda: stores.clickhouse.run(lambda client: client.command("SELECT 1")),
+        "ClickHouse": answers(stores.clickhouse),
     }
     query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
-    answers = Measured(query, QueryInstruments(registry))
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else answers
-        await chosen(scope, receive, send)
-
-    return application
+    measured = Measured(query, QueryInstruments(registry))
+    return ingest_beside(measured, stores.log, stores.catalog, registry)
 
 
 async def catch_up(stores: Stores) -> None:

@@ -1,0 +1,94 @@
+"""The services over what is opened, by the environment's settings: the same parts in one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aggregator.batch import FlushPolicy
+from aggregator.fault import fault_of
+from aggregator.protocol import InsertRules
+from aggregator.worker import Worker, always, boot_clock
+from ingest.app import create_app as create_ingest
+from ingest.limits import Limits
+from ingest.openapi import OPENAPI as INGEST_OPENAPI
+from ingest.routes import PATHS
+from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
+from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
+from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.adapters.http.health import Check
+from meterhouse.ports import LogWriter
+from meterhouse.settings import AggregatorSettings, FaultSettings, IngestSettings, QuerySettings
+from meterhouse.stores import Stores
+from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstruments
+from query.app import create_app as create_query
+
+
+def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, registry: CollectorRegistry) -> ASGIApp:
+    """Ingest on its own paths, and `rest` on every other."""
+    limits = Limits(**IngestSettings().model_dump())
+    ingest = create_ingest(log, catalog.keys, SystemClock(), limits, IngestInstruments(registry))
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else rest
+        await chosen(scope, receive, send)
+
+    return application
+
+
+def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str) -> FastAPI:
+    """The query service; its OpenAPI document describes ingest's routes too."""
+    return create_query(
+        products=catalog.products,
+        metrics=catalog.metrics,
+        directory=catalog.metrics,
+        watermark=catalog.watermark(log_id),
+        usage=ClickHouseUsage(clickhouse),
+        keys=catalog.keys,
+        clock=SystemClock(),
+        settings=QuerySettings(),
+        extra_openapi=INGEST_OPENAPI,
+    )
+
+
+def worker_over(
+    stores: Stores,
+    partition: int,
+    *,
+    of: Sequence[int],
+    rules: InsertRules,
+    instruments: AggregatorInstruments,
+    last_seconds: float = 5.0,
+    is_ours: Callable[[], bool] = always,
+) -> Worker:
+    """Whoever counts that partition, one `of` all that the log has."""
+    settings = AggregatorSettings()
+    return Worker(
+        partition=partition,
+        log_id=stores.log.log_id,
+        log_reader=stores.log,
+        dead_letters=stores.log,
+        ledger=stores.catalog.ledger(stores.log.log_id, of),
+        definitions=stores.catalog,
+        store=ClickHouseBlocks(stores.clickhouse),
+        archive=ClickHouseArchive(stores.clickhouse),
+        policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
+        clock=boot_clock,
+        time_of_day=SystemClock(),
+        rules=rules,
+        fault=fault_of(FaultSettings().fault),
+        instruments=instruments,
+        last_seconds=last_seconds,
+        is_ours=is_ours,
+    )
+
+
+def answers(clickhouse: ClickHousePool) -> Check:
+    """A check of readiness: whether ClickHouse answers at all."""
+    return lambda: clickhouse.run(lambda client: client.command("SELECT 1"))
