@@ -54,6 +54,9 @@ class Unit:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        command = Path(f"/proc/{process.pid}/cmdline")
+        while process.poll() is None and not command.read_bytes():
+            time.sleep(0.001)  # it is in the middle of exec, where a process has no command yet
         self._pid_file.write_text(str(process.pid))
 
     def wait_until(self, ready: Callable[[Unit], bool], seconds: float) -> None:
