@@ -32,6 +32,7 @@ from meterhouse.adapters.http.server import (
     listening,
     serve_until_stopped,
     share_the_interpreter,
+    spare_the_collector,
     url_of,
 )
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
@@ -105,7 +106,7 @@ async def _serve(name: str, app: ASGIApp, place: Place, *work: Work) -> None:
         def ready() -> None:
             place.say(f"meterhouse {name} is ready at {url_of(listener)}")
 
-        share_the_interpreter()
+        spare_the_collector()
         await serve_until_stopped([Server(app, listener)], ready, work)
 
 
@@ -133,6 +134,7 @@ async def serve_query(place: Place) -> None:
         query = query_over(catalog, clickhouse, log_id)
         checks = {"catalog": catalog.newest, "ClickHouse": answers(clickhouse)}
         query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
+        share_the_interpreter()
         await _serve("query", Measured(query, QueryInstruments(registry)), place)
 
 

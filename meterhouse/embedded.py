@@ -26,6 +26,7 @@ from meterhouse.adapters.http.server import (
     listening,
     serve_until_stopped,
     share_the_interpreter,
+    spare_the_collector,
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
@@ -130,6 +131,7 @@ async def _run(
 
     workers = await _workers(stores, registry)
     share_the_interpreter()
+    spare_the_collector()
     await serve_until_stopped(servers, ready, [worker.run for worker in workers])
 
 

@@ -47,17 +47,24 @@ class Server(uvicorn.Server):
         yield
 
 
-def share_the_interpreter() -> None:
-    """Let requests be answered promptly while the aggregator folds in a thread beside them.
+def spare_the_collector() -> None:
+    """Keep Python's garbage collector from work that finds nothing.
 
-    A request waits for the interpreter lock one switch interval at a time, and 5 ms each is most of its
-    latency. What lives as long as the process need not be walked by every collection, and a batch of tens
-    of thousands of live tuples is no sign of garbage (docs/benchmarks.md has the ratios).
+    What lives as long as the process need not be walked by every collection, and a batch of tens of
+    thousands of live tuples is no sign of garbage (docs/benchmarks.md has the ratios).
     """
-    sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+
+
+def share_the_interpreter() -> None:
+    """Let requests be answered promptly while batches are folded, or answers read, in threads beside them.
+
+    A request waits for the interpreter lock one switch interval at a time, and 5 ms each is most of its
+    latency. A process that answers no requests is better off with the interval as it is.
+    """
+    sys.setswitchinterval(0.0005)
 
 
 async def serve_until_stopped(
