@@ -6,13 +6,14 @@ event and metric costs five times as much. A property test holds the two equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
 from meterhouse.domain.billable_metric import Aggregation, Definition, Path
-from meterhouse.domain.disposition import Unusable
+from meterhouse.domain.disposition import Flaw, Unusable
 from meterhouse.domain.event import IdHash, value_hash
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.matching import (
@@ -21,6 +22,7 @@ from meterhouse.domain.matching import (
     MISSING,
     at_path,
     dimension_of,
+    flaw_of_text,
     number_of,
     text_of,
 )
@@ -55,7 +57,7 @@ class Counting:
     """What one definition made of some Facts: the rows it counts, and those it could not use.
 
     `values`, `dimensions` and `unique_hashes` belong to `rows`, one entry each. Rows in neither list happened
-    before the definition's `event_from`.
+    before the definition's `event_from`. `flaws` says why rows are unusable, and of how many.
     """
 
     rows: Sequence[int]
@@ -63,6 +65,7 @@ class Counting:
     dimensions: list[tuple[str, ...]]
     unique_hashes: list[IdHash]
     unusable: Sequence[int]
+    flaws: Mapping[Flaw, int]
 
 
 def alias_of(subject: str, external_subject: str) -> str:
@@ -83,35 +86,39 @@ def extract(definition: Definition, facts: Facts, data: Sequence[object]) -> Cou
     if event_from is not None and min(facts.times, default=event_from) < event_from:
         rows = [row for row, time in enumerate(facts.times) if time >= event_from]
     if definition.aggregation is Aggregation.COUNT:
-        return _counting(definition, rows, data, unusable=())
+        return _counting(definition, rows, data, unusable=(), flaws={})
     if definition.aggregation is Aggregation.UNIQUE_COUNT:
         return _unique(definition, facts, rows, data)
     if definition.value_path is None:
-        return Counting((), [], [], [], rows)
+        return Counting((), [], [], [], rows, {Flaw.NO_VALUE_PROPERTY: len(rows)})
     found = [_number(value) for value in _column(_taken(data, rows), definition.value_path)]
     numbers = [number for number in found if not isinstance(number, Unusable)]
     unusable: Sequence[int] = ()
+    flaws: Mapping[Flaw, int] = {}
     if len(numbers) < len(found):
+        flaws = Counter([number.flaw for number in found if isinstance(number, Unusable)])
         unusable = [row for row, number in zip(rows, found, strict=True) if isinstance(number, Unusable)]
         rows = [row for row, number in zip(rows, found, strict=True) if not isinstance(number, Unusable)]
-    return _counting(definition, rows, data, values=list(numbers), unusable=unusable)
+    return _counting(definition, rows, data, values=list(numbers), unusable=unusable, flaws=flaws)
 
 
 def _unique(definition: Definition, facts: Facts, rows: Sequence[int], data: Sequence[object]) -> Counting:
     if definition.value_path is None:
         hashes = [facts.id_hashes[row] or 1 for row in rows]
-        return _counting(definition, rows, data, unique_hashes=hashes, unusable=())
-    texts = [
-        value if type(value) is str else text_of(value)
-        for value in _column(_taken(data, rows), definition.value_path)
-    ]
+        return _counting(definition, rows, data, unique_hashes=hashes, unusable=(), flaws={})
+    found = _column(_taken(data, rows), definition.value_path)
+    texts = [value if type(value) is str else text_of(value) for value in found]
     unusable = [row for row, text in zip(rows, texts, strict=True) if text is None]
+    flaws: Mapping[Flaw, int] = {}
     if unusable:
+        flaws = Counter(
+            [flaw_of_text(value) for value, text in zip(found, texts, strict=True) if text is None]
+        )
         rows = [row for row, text in zip(rows, texts, strict=True) if text is not None]
     # 0 means "no hash" in the tables.
     known = {text: value_hash(text) or 1 for text in set(texts) if text is not None}
     hashes = [known[text] for text in texts if text is not None]
-    return _counting(definition, rows, data, unique_hashes=hashes, unusable=unusable)
+    return _counting(definition, rows, data, unique_hashes=hashes, unusable=unusable, flaws=flaws)
 
 
 def _counting(
@@ -122,6 +129,7 @@ def _counting(
     values: list[Decimal | None] | None = None,
     unique_hashes: list[IdHash] | None = None,
     unusable: Sequence[int],
+    flaws: Mapping[Flaw, int],
 ) -> Counting:
     kept = _taken(data, rows) if definition.dimensions else ()
     columns = [
@@ -134,6 +142,7 @@ def _counting(
         list(zip(*columns, strict=True)) if columns else [()] * len(rows),
         unique_hashes if unique_hashes is not None else [0] * len(rows),
         unusable,
+        flaws,
     )
 
 

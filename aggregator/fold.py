@@ -53,6 +53,8 @@ def fold(
         facts = _facts(first_seen.events, rows)
         countings = count(definitions[key], facts, parse)
         _dispose(first_seen.dispositions, rows, countings)
+        for counting in countings:
+            first_seen.flaws.update(counting.flaws)
         for definition, counting in zip(definitions[key], countings, strict=True):
             groups += metered_groups(definition, facts, counting)
     kept = first_seen.events

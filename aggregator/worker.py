@@ -345,6 +345,8 @@ class Worker:
                 found = block.rows.dispositions
                 for disposition, number in _numbers(found).items():
                     self.instruments.events.labels(disposition).inc(number)
+                for flaw, number in block.rows.flaws.items():
+                    self.instruments.unusable.labels(flaw).inc(number)
 
 
 def _numbers(dispositions: Sequence[str]) -> Mapping[str, int]:

@@ -129,7 +129,7 @@ def outcome_body(serving: Serving, outcome: Outcome) -> dict[str, object]:
             names = serving.shown.definition.dimension_names
             body["value"] = plain(value) if isinstance(value, Decimal) else value
             body["dimensions"] = dict(zip(names, dimensions, strict=True))
-        case Unusable(reason):
+        case Unusable(reason, _):
             body["outcome"], body["reason"] = "unusable", reason
         case BeforeEventFrom():
             event_from = serving.shown.definition.event_from

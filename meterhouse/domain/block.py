@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from meterhouse.domain.disposition import Flaw
 from meterhouse.domain.event import EventColumns, IdHash
 from meterhouse.domain.instant import Instant
 
@@ -52,10 +54,14 @@ class IdentityColumns:
 
 @dataclass(slots=True)
 class FirstSeenColumns:
-    """First-seen events with what became of each (a Disposition's text)."""
+    """First-seen events with what became of each (a Disposition's text).
+
+    `flaws` is not stored: how often a metric could not use one of them, by why.
+    """
 
     events: EventColumns
     dispositions: list[str] = field(default_factory=list)
+    flaws: Counter[Flaw] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.events)

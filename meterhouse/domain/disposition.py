@@ -16,11 +16,23 @@ class Counted:
     dimensions: tuple[str, ...]
 
 
+class Flaw(StrEnum):
+    """Why a metric cannot count a value, in one word of few: `Unusable.reason` as a label."""
+
+    MISSING = "missing"
+    NOT_A_NUMBER = "not_a_number"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_PRECISE = "too_precise"
+    NOT_A_SCALAR = "not_a_scalar"
+    NO_VALUE_PROPERTY = "no_value_property"
+
+
 @dataclass(frozen=True, slots=True)
 class Unusable:
     """It is of the metric's type, but has no value the metric can count."""
 
     reason: str
+    flaw: Flaw
 
 
 @dataclass(frozen=True, slots=True)

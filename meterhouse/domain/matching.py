@@ -11,7 +11,7 @@ from typing import Final
 
 from meterhouse.domain.billable_metric import Aggregation, Definition, Path
 from meterhouse.domain.canonical import canonical_json
-from meterhouse.domain.disposition import BeforeEventFrom, Counted, Outcome, Unusable
+from meterhouse.domain.disposition import BeforeEventFrom, Counted, Flaw, Outcome, Unusable
 from meterhouse.domain.instant import Instant
 
 MAX_FRACTION: Final = 18
@@ -41,20 +41,21 @@ def number_of(value: object) -> Decimal | Unusable:
     """The exact number that `value` is or spells, if a metered event can hold it."""
     match value:
         case bool() | None | list() | dict() | Missing():
-            return Unusable(f"the value is {_kind(value)}, not a number")
+            flaw = Flaw.MISSING if value is MISSING else Flaw.NOT_A_NUMBER
+            return Unusable(f"the value is {_kind(value)}, not a number", flaw)
         case int():
             number = Decimal(value)
         case Decimal():
             number = value
         case str():
             if len(value) > 1000 or not _NUMBER.fullmatch(value):
-                return Unusable("the value is text that is not a number")
+                return Unusable("the value is text that is not a number", Flaw.NOT_A_NUMBER)
             try:
                 number = Decimal(value)
             except InvalidOperation:  # an exponent that Decimal itself cannot hold
-                return Unusable("the value is out of range")
+                return Unusable("the value is out of range", Flaw.OUT_OF_RANGE)
         case _:
-            return Unusable(f"the value is {type(value).__name__}, not a number")
+            return Unusable(f"the value is {type(value).__name__}, not a number", Flaw.NOT_A_NUMBER)
     return _bounded(number)
 
 
@@ -62,12 +63,14 @@ def _bounded(number: Decimal) -> Decimal | Unusable:
     if not number:
         return Decimal(0)
     if number.adjusted() >= MAX_INTEGER_DIGITS:
-        return Unusable(f"the value has more than {MAX_INTEGER_DIGITS} digits before the point")
+        message = f"the value has more than {MAX_INTEGER_DIGITS} digits before the point"
+        return Unusable(message, Flaw.OUT_OF_RANGE)
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):
-        return Unusable("the value is not a finite number")
+        return Unusable("the value is not a finite number", Flaw.NOT_A_NUMBER)
     if exponent < -MAX_FRACTION and _fraction_digits(number) > MAX_FRACTION:
-        return Unusable(f"the value has more than {MAX_FRACTION} digits after the point")
+        message = f"the value has more than {MAX_FRACTION} digits after the point"
+        return Unusable(message, Flaw.TOO_PRECISE)
     return number
 
 
@@ -97,6 +100,11 @@ def text_of(value: object) -> str | None:
         case Decimal():
             return plain(value)
     return None
+
+
+def flaw_of_text(value: object) -> Flaw:
+    """Why `text_of` finds no text in `value`."""
+    return Flaw.MISSING if value is MISSING else Flaw.NOT_A_SCALAR
 
 
 def plain(number: Decimal) -> str:
@@ -129,10 +137,12 @@ def outcome_of(definition: Definition, time: Instant, data: object) -> Outcome:
             found = at_path(data, definition.value_path)
             value = text_of(found)
             if value is None:
-                return Unusable(f"the value is {_kind(found)}, which cannot be told apart")
+                return Unusable(
+                    f"the value is {_kind(found)}, which cannot be told apart", flaw_of_text(found)
+                )
     elif definition.aggregation is not Aggregation.COUNT:
         if definition.value_path is None:
-            return Unusable("the billable metric has no valueProperty")
+            return Unusable("the billable metric has no valueProperty", Flaw.NO_VALUE_PROPERTY)
         number = number_of(at_path(data, definition.value_path))
         if isinstance(number, Unusable):
             return number

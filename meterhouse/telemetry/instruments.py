@@ -66,6 +66,12 @@ class AggregatorInstruments:
             ["disposition"],
             registry=registry,
         )
+        self.unusable = Counter(
+            "meterhouse_aggregator_unusable",
+            "Times a billable metric could not use a first-seen event, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.repeats = Counter(
             "meterhouse_aggregator_repeats",
             "Repeats of identities seen before, which count nothing.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from aggregator.extraction import Facts, extract
 from meterhouse.domain.billable_metric import Aggregation, Definition
-from meterhouse.domain.disposition import BeforeEventFrom, Counted, Unusable
+from meterhouse.domain.disposition import BeforeEventFrom, Counted, Flaw, Unusable
 from meterhouse.domain.event import value_hash
 from meterhouse.domain.matching import MISSING, outcome_of
 
@@ -93,6 +94,7 @@ def test_columns_give_exactly_what_the_rule_gives_for_each_event(
             strict=True,
         )
     )
+    flaws: Counter[Flaw] = Counter()
     for row, (time, data) in enumerate(events):
         match outcome_of(definition, time, data):
             case Counted(value, dimensions):
@@ -104,8 +106,10 @@ def test_columns_give_exactly_what_the_rule_gives_for_each_event(
                 else:
                     assert found is None
                     assert unique_hash == (value_hash(value) if isinstance(value, str) else row or 1)
-            case Unusable():
+            case Unusable(_, flaw):
                 assert row in counting.unusable
+                flaws[flaw] += 1
             case BeforeEventFrom():
                 assert row not in counting.unusable
     assert not counted
+    assert flaws == Counter(counting.flaws)

@@ -20,6 +20,7 @@ from meterhouse.domain.block import (
     Seen,
     Table,
 )
+from meterhouse.domain.disposition import Flaw
 from meterhouse.domain.event import Event, IdHash, id_hash, value_hash
 from meterhouse.domain.instant import SECOND, parse
 from meterhouse.ports import LogRecord, StoredRow
@@ -114,6 +115,13 @@ def test_an_event_no_metric_can_use_is_unusable_and_one_that_some_can_is_counted
     assert _first_seen(_fold(events, TOKENS, CALLS)).dispositions == ["counted", "counted"]
     late = dataclasses.replace(CALLS, event_from=MAY + 1)
     assert _first_seen(_fold(events, late)).dispositions == ["unmatched", "unmatched"]
+
+
+def test_the_fold_says_how_often_a_metric_could_not_use_an_event_and_why() -> None:
+    events = [_event("1", None), _event("2", 1), _event("3", "x"), _event("4", 10**20)]
+    peak = dataclasses.replace(TOKENS, billable_metric_id="bm_peak", aggregation=Aggregation.MAX)
+    flaws = _first_seen(_fold(events, TOKENS, peak, CALLS)).flaws
+    assert flaws == {Flaw.NOT_A_NUMBER: 4, Flaw.OUT_OF_RANGE: 2}
 
 
 def test_a_repeat_inside_the_batch_counts_once_and_keeps_its_payload_only_if_it_differs() -> None:

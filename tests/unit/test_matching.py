@@ -14,6 +14,7 @@ from meterhouse.domain.disposition import (
     BeforeEventFrom,
     Counted,
     Disposition,
+    Flaw,
     Outcome,
     Unusable,
     disposition_of,
@@ -171,13 +172,34 @@ def test_dimensions_come_in_the_order_of_their_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "flaw"),
+    [
+        (MISSING, Flaw.MISSING),
+        ({}, Flaw.MISSING),
+        ({"v": None}, Flaw.NOT_A_NUMBER),
+        ({"v": "x"}, Flaw.NOT_A_NUMBER),
+        ({"v": 10**20}, Flaw.OUT_OF_RANGE),
+        ({"v": f"1e{10**19}"}, Flaw.OUT_OF_RANGE),
+        ({"v": Decimal("1e-19")}, Flaw.TOO_PRECISE),
+    ],
+)
+def test_a_flaw_says_in_a_word_why_a_value_is_unusable(data: object, flaw: Flaw) -> None:
+    found = outcome_of(_definition(Aggregation.SUM, value_path=("v",)), 0, data)
+    assert isinstance(found, Unusable)
+    assert found.flaw is flaw
+
+
+_UNUSABLE = Unusable("why", Flaw.MISSING)
+
+
+@pytest.mark.parametrize(
     ("outcomes", "disposition"),
     [
         ((), Disposition.UNMATCHED),
         ((BeforeEventFrom(),), Disposition.UNMATCHED),
-        ((Unusable("why"),), Disposition.UNUSABLE),
-        ((Unusable("why"), BeforeEventFrom()), Disposition.UNUSABLE),
-        ((Unusable("why"), Counted(None, ())), Disposition.COUNTED),
+        ((_UNUSABLE,), Disposition.UNUSABLE),
+        ((_UNUSABLE, BeforeEventFrom()), Disposition.UNUSABLE),
+        ((_UNUSABLE, Counted(None, ())), Disposition.COUNTED),
     ],
 )
 def test_the_whole_event_is_counted_if_any_metric_counted_it(
