@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import structlog
 from prometheus_client import CollectorRegistry
 
 from ingest.arrival import Arrival, ReceiveTimes
 from ingest.body import Body, ClientGone, Receive
+from ingest.failures import Failures
 from ingest.limits import Limits, Waiting
 from ingest.routes import ROUTES, Route
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.http.authentication import merchant_of
 from meterhouse.adapters.http.errors import Answer, MethodNotAllowed, error_body
-from meterhouse.domain.errors import MeterhouseError, NotFound, Overloaded, Unavailable
+from meterhouse.domain.errors import NotFound
 from meterhouse.domain.position import render_positions
 from meterhouse.ports import Clock, KeyRing, LogWriter
 from meterhouse.telemetry.instruments import IngestInstruments
+from meterhouse.telemetry.request_id import HEADER as REQUEST_ID
+from meterhouse.telemetry.request_id import begin_request
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -30,7 +31,6 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 METHODS: Final = ("POST", "OPTIONS")
 
-_log: Final = structlog.get_logger("ingest")
 _encode_json: Final = msgspec.json.Encoder().encode
 _CONTENT_TYPE: Final = (b"content-type", b"application/json")
 
@@ -52,63 +52,80 @@ def create_app(
 
     Receive times grow strictly within one application, so a process has one.
     """
-    waiting = Waiting(limits)
-    times = ReceiveTimes(clock)
     shown = instruments or IngestInstruments(CollectorRegistry())
+    return _Ingest(log, keys, ReceiveTimes(clock), limits, shown)
 
-    async def accept(route: Route, scope: Scope, receive: Receive) -> _Response:
-        waiting.enter()
-        body = Body(receive, waiting, limits)
+
+class _Ingest:
+    """The application; an instance holds what its requests share."""
+
+    def __init__(
+        self, log: LogWriter, keys: KeyRing, times: ReceiveTimes, limits: Limits, shown: IngestInstruments
+    ) -> None:
+        self._log = log
+        self._keys = keys
+        self._times = times
+        self._limits = limits
+        self._shown = shown
+        self._waiting = Waiting(limits)
+        self._failures = Failures()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"ingest speaks HTTP, not {scope['type']}")
+        request_id = begin_request(scope["headers"])
         try:
-            headers = _headers(scope["headers"])
-            authorization = headers.get(b"authorization")
-            merchant = await merchant_of(
-                None if authorization is None else authorization.decode("latin-1"), keys
-            )
-            plan = route.plan(headers, limits)
-            text = await body.read(headers, plan.limit)
-            events = plan.read(text, Arrival(merchant, limits, times.next))
-            entries = [encode(event) for event in events]
-            began = perf_counter()
-            positions = await log.append(entries)
-            shown.append_seconds.observe(perf_counter() - began)
-        finally:
-            waiting.leave(body.held)
-        shown.accepted.inc(len(events))
-        shown.request_events.observe(len(events))
-        position = render_positions(positions)
-        return _accepted(route.answer(events, position), position)
+            response = await self._respond(scope, receive)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            response = self._refuse(scope, error)
+        response.headers.append((REQUEST_ID, request_id.encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
 
-    async def respond(scope: Scope, receive: Receive) -> _Response:
+    async def _respond(self, scope: Scope, receive: Receive) -> _Response:
         path: str = scope["path"]
         route = ROUTES.get(path.removeprefix(scope.get("root_path", "")))
         if route is None:
             raise NotFound("there is nothing at this path")
         if scope["method"] == "POST":
-            return await accept(route, scope, receive)
+            return await self._accept(route, scope, receive)
         if scope["method"] == "OPTIONS":
             return _Response(204, [(b"allow", ", ".join(METHODS).encode())], b"")
         raise MethodNotAllowed(METHODS)
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"ingest speaks HTTP, not {scope['type']}")
+    async def _accept(self, route: Route, scope: Scope, receive: Receive) -> _Response:
+        self._waiting.enter()
+        body = Body(receive, self._waiting, self._limits)
         try:
-            response = await respond(scope, receive)
-        except ClientGone:
-            return
-        except MeterhouseError as error:
-            answer = error_body(error)
-            shown.refused.labels(answer[1]["error"]).inc()
-            response = _refused(error, answer)
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and we get the traceback
-            shown.refused.labels("internal_error").inc()
-            response = _failed(scope)
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        body = b"" if scope["method"] == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
+            headers = _headers(scope["headers"])
+            authorization = headers.get(b"authorization")
+            merchant = await merchant_of(
+                None if authorization is None else authorization.decode("latin-1"), self._keys
+            )
+            plan = route.plan(headers, self._limits)
+            text = await body.read(headers, plan.limit)
+            events = plan.read(text, Arrival(merchant, self._limits, self._times.next))
+            entries = [encode(event) for event in events]
+            began = perf_counter()
+            positions = await self._log.append(entries)
+            self._shown.append_seconds.observe(perf_counter() - began)
+        finally:
+            self._waiting.leave(body.held)
+        self._shown.accepted.inc(len(events))
+        self._shown.request_events.observe(len(events))
+        position = render_positions(positions)
+        return _accepted(route.answer(events, position), position)
 
-    return application
+    def _refuse(self, scope: Scope, error: Exception) -> _Response:
+        answer = error_body(error)
+        status, body, _ = answer
+        self._shown.refused.labels(body["error"]).inc()
+        if status >= 500:
+            self._failures.tell(scope, status, error)
+        return _rendered(answer)
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -126,24 +143,6 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def _accepted(body: bytes, position: str) -> _Response:
     length = (b"content-length", str(len(body)).encode())
     return _Response(202, [_CONTENT_TYPE, length, (b"meterhouse-position", position.encode())], body)
-
-
-def _refused(error: MeterhouseError, answer: Answer) -> _Response:
-    if isinstance(error, Unavailable) and not isinstance(error, Overloaded):
-        _log.warning("events not accepted", error=repr(error))
-    elif answer[0] >= 500 and not isinstance(error, Unavailable):
-        _log.error("events not accepted", error=repr(error))
-    return _rendered(answer)
-
-
-def _failed(scope: Scope) -> _Response:
-    """The answer to a request that met a bug; the request id joins it to the traceback in our log."""
-    request_id = secrets.token_hex(8)
-    _log.exception(
-        "request failed", request_id=request_id, method=scope.get("method"), path=scope.get("path")
-    )
-    status, body, headers = error_body(RuntimeError())
-    return _rendered((status, body, {**headers, "x-request-id": request_id}))
 
 
 def _rendered(answer: Answer) -> _Response:

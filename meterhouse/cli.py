@@ -24,7 +24,7 @@ from meterhouse.adapters.data_folder import DataFolder, FolderInUse
 from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
-from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings
+from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings, LogSettings
 from meterhouse.stores import shared_catalog, shared_clickhouse
 from meterhouse.telemetry.logs import configure_logs
 
@@ -59,8 +59,8 @@ KeysData = Annotated[
 
 def main() -> None:
     """The entry point: a failure that has a name is one sentence, not a traceback."""
-    configure_logs()
     try:
+        configure_logs(LogSettings().level)
         app()
     except (MeterhouseError, FolderInUse, demonstration.DemoFailed, OSError) as error:
         Console(stderr=True).print(f"meterhouse: {error}", style="red", markup=False, highlight=False)

@@ -208,6 +208,17 @@ class KafkaSettings(BaseSettings):
         return self
 
 
+class LogSettings(BaseSettings):
+    """What a process says on standard error."""
+
+    model_config = _prefix("METERHOUSE_LOG_")
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO",
+        description="The least that our own lines must matter; libraries say warnings and worse only.",
+    )
+
+
 class FaultSettings(BaseSettings):
     """Faults that tests place."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from meterhouse.adapters.http.request_id import Identified
 from meterhouse.ports import (
     Clock,
     KeyRing,
@@ -56,6 +57,7 @@ def create_app(
     for router in _ROUTERS:
         app.include_router(router)
     handle_failures(app)
+    app.add_middleware(Identified)
     document: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

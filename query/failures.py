@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -13,7 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from meterhouse.adapters.http.errors import MethodNotAllowed, error_body
-from meterhouse.domain.errors import Invalid, MeterhouseError, NotFound, Problem
+from meterhouse.domain.errors import Invalid, MeterhouseError, NotFound, Problem, Unavailable
+
+_log: Final = structlog.get_logger("query")
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PLAIN_MESSAGES: Final = {
@@ -32,6 +35,18 @@ def answer_to(error: Exception) -> Response:
     return Response(content, status, headers=headers, media_type="application/json")
 
 
+def answered(request: Request, error: Exception) -> Response:
+    """The answer that `error` deserves; the log hears of those that are not the caller's fault."""
+    response = answer_to(error)
+    if response.status_code >= 500:
+        line = {"method": request.method, "path": request.url.path, "status": response.status_code}
+        if isinstance(error, Unavailable):
+            _log.warning("question not answered", **line, error=repr(error))
+        else:
+            _log.error("request failed", **line, error=repr(error), exc_info=error)
+    return response
+
+
 def handle_failures(app: FastAPI) -> None:
     """Answer every failure of `app` in shape; the unexpected ones are the routes' own business."""
     app.add_exception_handler(MeterhouseError, _on_ours)
@@ -39,8 +54,8 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(StarletteHTTPException, _on_http)
 
 
-async def _on_ours(_: Request, error: Exception) -> Response:
-    return answer_to(error)
+async def _on_ours(request: Request, error: Exception) -> Response:
+    return answered(request, error)
 
 
 async def _on_validation(_: Request, error: Exception) -> Response:

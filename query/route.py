@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import structlog
 from fastapi import APIRouter, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -18,14 +16,11 @@ from meterhouse.adapters.http.authentication import authenticate
 from meterhouse.adapters.http.errors import RequestTimeout, UnsupportedMediaType
 from meterhouse.domain.errors import MeterhouseError, TooLarge
 from query.backend import backend_of
-from query.failures import answer_to
+from query.failures import answered
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-REQUEST_ID: Final = "meterhouse-request-id"
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-_log = structlog.get_logger()
 
 # Only describes the key for OpenAPI: the route has checked it by the time that dependencies run.
 _bearer = HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API key of one merchant.")
@@ -46,7 +41,7 @@ class Route(APIRoute):
             except (MeterhouseError, HTTPException, RequestValidationError):
                 raise
             except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a 500 in shape, and a log
-                return _unexpected(request, error)
+                return answered(request, error)
 
         return authenticated
 
@@ -75,13 +70,3 @@ async def _with_body(request: Request) -> Request:
         return message
 
     return Request(request.scope, receive)
-
-
-def _unexpected(request: Request, error: Exception) -> Response:
-    request_id = secrets.token_hex(8)
-    _log.error(
-        "request failed", request_id=request_id, method=request.method, path=request.url.path, exc_info=error
-    )
-    response = answer_to(error)
-    response.headers[REQUEST_ID] = request_id
-    return response

@@ -14,10 +14,12 @@ import pytest
 import structlog
 import zstandard
 
+from ingest.failures import Failures
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI
 from ingest.routes import ROUTES
 from meterhouse.domain.errors import CatalogUnavailable, LogUnavailable, Overloaded
+from meterhouse.telemetry.request_id import add_request_id
 from tests.ingest_service import (
     AUTHORIZED,
     BATCHED,
@@ -178,7 +180,7 @@ async def test_a_full_log_and_a_catalog_that_is_away_are_503() -> None:
 
 
 async def test_a_bug_is_a_500_that_tells_nothing_and_a_log_line_without_the_key() -> None:
-    with structlog.testing.capture_logs() as lines:
+    with structlog.testing.capture_logs(processors=[add_request_id]) as lines:
         async with ingest_service() as service:
             service.log.failure = ZeroDivisionError("inner workings")
             response = await service.post(STRUCTURED, cloud_event())
@@ -187,7 +189,58 @@ async def test_a_bug_is_a_500_that_tells_nothing_and_a_log_line_without_the_key(
     assert "inner" not in response.text
     [line] = lines
     assert line["request_id"] == response.headers["x-request-id"]
+    assert line["exc_info"] is service.log.failure
     assert KEY not in str(line)
+
+
+async def test_every_answer_carries_an_id_of_its_own() -> None:
+    async with ingest_service() as service:
+        answers = [await service.post(STRUCTURED, cloud_event()) for _ in range(3)]
+        answers.append(await service.post({}, b""))
+        answers.append(await service.client.get("/nothing"))
+    assert [one.status_code for one in answers] == [202, 202, 202, 401, 404]
+    assert len({one.headers["x-request-id"] for one in answers}) == 5
+
+
+@pytest.mark.parametrize("given", ["trace/1-A.b_c~d:e+f=@", "x" * 128])
+async def test_a_sane_id_of_the_sender_is_kept(given: str) -> None:
+    async with ingest_service() as service:
+        response = await service.post({**STRUCTURED, "x-request-id": given}, cloud_event())
+    assert response.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, 'a"b', "a b", "ä", "a\\n"])
+async def test_any_other_id_of_the_sender_is_replaced(given: str) -> None:
+    headers = {**STRUCTURED, "x-request-id": given.encode("latin-1")}
+    async with ingest_service() as service:
+        content = msgspec.json.encode(cloud_event())
+        response = await service.client.post("/api/v1/events", content=content, headers=headers)  # type: ignore[arg-type] # bytes are headers too
+    assert response.status_code == 202
+    assert response.headers["x-request-id"] not in (given, "")
+
+
+async def test_a_log_that_is_away_is_told_with_the_request_and_the_reason() -> None:
+    with structlog.testing.capture_logs(processors=[add_request_id]) as lines:
+        async with ingest_service() as service:
+            service.log.failure = LogUnavailable("no leader")
+            response = await service.post(STRUCTURED, cloud_event())
+    assert response.status_code == 503
+    [line] = lines
+    assert line["request_id"] == response.headers["x-request-id"]
+    assert (line["status"], line["path"]) == (503, "/api/v1/events")
+    assert "no leader" in line["error"]
+
+
+async def test_an_overload_is_told_once_a_second_with_the_number_of_the_others() -> None:
+    seconds = [10.0]
+    failures = Failures(clock=lambda: seconds[0])
+    scope = {"method": "POST", "path": "/api/v1/events"}
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            failures.tell(scope, 503, Overloaded("full"))
+        seconds[0] += 1
+        failures.tell(scope, 503, Overloaded("full"))
+    assert [line["others_since"] for line in lines] == [0, 4]
 
 
 async def test_the_openapi_document_describes_exactly_the_routes() -> None:

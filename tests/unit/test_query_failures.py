@@ -10,6 +10,7 @@ import structlog
 
 from meterhouse.domain.errors import CatalogUnavailable, StoreUnavailable
 from meterhouse.domain.usage import Usage, UsageQuestion
+from meterhouse.telemetry.request_id import add_request_id
 from query.route import MAX_BODY_BYTES
 from tests.fakes_query import FakeUsage, FakeWatermark, QueryService, metric_body
 
@@ -145,10 +146,34 @@ async def test_an_absent_store_is_a_503_that_says_when_to_retry() -> None:
 async def test_a_bug_is_a_500_in_shape_and_a_log_line_with_its_request_id() -> None:
     service = QueryService(usage=BrokenStore())
     id = await service.metric()
-    with structlog.testing.capture_logs() as logs:
+    with structlog.testing.capture_logs(processors=[add_request_id]) as logs:
         response = await service.client.get(f"/v0/billableMetrics/{id}/meter", params=PERIOD)
     assert response.status_code == 500
     _assert_shape(response.json())
     (line,) = logs
-    assert line["request_id"] == response.headers["meterhouse-request-id"]
+    assert line["request_id"] == response.headers["x-request-id"]
     assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+async def test_a_store_that_is_away_is_told_with_the_request_and_the_reason() -> None:
+    service = QueryService(usage=AbsentStore())
+    id = await service.metric()
+    asked = {"x-request-id": "mine"}
+    with structlog.testing.capture_logs(processors=[add_request_id]) as logs:
+        response = await service.client.get(f"/v0/billableMetrics/{id}/meter", params=PERIOD, headers=asked)
+    (line,) = logs
+    assert line["request_id"] == response.headers["x-request-id"] == "mine"
+    assert (line["status"], line["path"]) == (503, f"/v0/billableMetrics/{id}/meter")
+    assert "StoreUnavailable" in line["error"]
+
+
+async def test_every_answer_carries_an_id_of_its_own() -> None:
+    service = QueryService()
+    answers = [
+        await service.client.get("/v0/products/prod_a"),
+        await service.client.get("/v0/products/prod_z"),
+        await service.client_of(None).get("/v0/products/prod_a"),
+        await service.client.get("/nothing"),
+    ]
+    assert [one.status_code for one in answers] == [200, 404, 401, 404]
+    assert len({one.headers["x-request-id"] for one in answers}) == 4

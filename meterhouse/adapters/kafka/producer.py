@@ -12,6 +12,7 @@ import asyncio
 from asyncio import Future, TaskGroup
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -138,7 +139,8 @@ class Producer:
         lane.waiting[part] = None
         if not lane.busy:
             lane.busy = True
-            task = self._tasks.create_task(self._run(lane))
+            # A lane outlives the request that woke it up, and must not speak in its name.
+            task = self._tasks.create_task(self._run(lane), context=Context())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
