@@ -24,6 +24,7 @@ from aggregator.protocol import (
     decide,
     token_of,
 )
+from aggregator.spans import BatchSpans
 from meterhouse.domain.block import Block, Table
 from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.ports import BlockStore, Progress, ProgressLedger
@@ -55,6 +56,7 @@ class Insertion:
     sleep: Callable[[float], Awaitable[None]]
     fault: Fault
     instruments: AggregatorInstruments
+    spans: BatchSpans
 
     async def bring_up(
         self, blocks: Sequence[Block], planned: Progress, start: Attempt, *, prefix: str = ""
@@ -67,7 +69,8 @@ class Insertion:
         for block in blocks:
             began = self.clock()
             self.fault(f"{prefix}before:{block.table}")
-            await self._bring_up(block, planned, start)
+            with self.spans.insert(block):
+                await self._bring_up(block, planned, start)
             self.fault(f"{prefix}after:{block.table}")
             self.instruments.insert_seconds.labels(block.table).observe(self.clock() - began)
 

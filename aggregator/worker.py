@@ -20,6 +20,7 @@ from aggregator.fold import fold
 from aggregator.insertion import Insertion, LookTooOld
 from aggregator.metering import DefinitionsByType, by_type, fold_stored
 from aggregator.protocol import REPLAYED, Attempt, InsertRules, first_try
+from aggregator.spans import BatchSpans
 from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
 from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
 from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
@@ -100,6 +101,7 @@ class Worker:
     instruments: AggregatorInstruments = field(
         default_factory=lambda: AggregatorInstruments(CollectorRegistry())
     )
+    spans: BatchSpans = field(default_factory=BatchSpans)
     _insertion: Insertion = field(init=False)
     _known: tuple[int, DefinitionsByType] | None = field(init=False, default=None)
     _settled: int | None = field(init=False, default=None)
@@ -115,6 +117,7 @@ class Worker:
             sleep=self.sleep,
             fault=self.fault,
             instruments=self.instruments,
+            spans=self.spans,
         )
 
     async def run(self, stop: Stop) -> None:
@@ -131,6 +134,7 @@ class Worker:
                 failures = 0
             except (Fenced, LookTooOld, Unavailable) as error:
                 progress = None
+                self.instruments.failures.labels(type(error).__name__).inc()
                 if isinstance(error, Fenced) and not self.is_ours():
                     break
                 failures += 1
@@ -167,16 +171,17 @@ class Worker:
 
     async def count(self, progress: Progress) -> Progress:
         """Plan, insert and advance over one live batch."""
-        quiet_at = self.clock()
+        quiet_at, began_at_ns = self.clock(), self.spans.now()
         records = await self.log_reader.read(self.partition, progress.next_offset, self.policy.max_events)
         if not records:
             return progress
-        self._quiet_at = quiet_at
+        self._quiet_at, read_at_ns = quiet_at, self.spans.now()
         events = await self._decode(records)
-        planned_at = self.clock()
-        planned = await self.ledger.plan(progress, records[-1].offset)
-        self.fault("planned")
-        return await self._insert(planned, records, events, first_try(planned_at))
+        with self.spans.batch(events, records, began_at_ns=began_at_ns, read_at_ns=read_at_ns):
+            planned_at = self.clock()
+            planned = await self.ledger.plan(progress, records[-1].offset)
+            self.fault("planned")
+            return await self._insert(planned, records, events, first_try(planned_at))
 
     async def backfill(self, progress: Progress) -> bool:
         """Count one chunk of stored events for one metric version; False when nothing is left to do."""
@@ -193,6 +198,7 @@ class Worker:
     async def _replay(self, planned: Progress) -> Progress:
         assert planned.pending_last is not None
         records: list[LogRecord] = []
+        began_at_ns = self.spans.now()
         start = planned.next_offset
         while start <= planned.pending_last:
             some = await self.log_reader.read(self.partition, start, planned.pending_last + 1 - start)
@@ -202,7 +208,10 @@ class Worker:
             start = some[-1].offset + 1
         _log.info("replaying", partition=self.partition, first=planned.next_offset, last=planned.pending_last)
         await self._let_settle([record.received_at for record in records])
-        return await self._insert(planned, records, await self._decode(records), REPLAYED)
+        read_at_ns = self.spans.now()
+        events = await self._decode(records)
+        with self.spans.batch(events, records, began_at_ns=began_at_ns, read_at_ns=read_at_ns):
+            return await self._insert(planned, records, events, REPLAYED)
 
     async def _insert(
         self, planned: Progress, records: Sequence[LogRecord], events: EventColumns, start: Attempt
@@ -210,13 +219,16 @@ class Worker:
         assert planned.pending_last is not None
         partition = str(self.partition)
         self.instruments.pending_since.labels(partition).set_to_current_time()
-        seen = await self.store.find(events.id_hashes) if events.id_hashes else {}
+        with self.spans.step("find"):
+            seen = await self.store.find(events.id_hashes) if events.id_hashes else {}
         definitions = await self._definitions_of(planned)
         last = planned.pending_last
         work = partial(fold, events, definitions, seen, last=last, records=records, parse=parse_data)
-        blocks = await self.offload(work)
+        with self.spans.step("fold"):
+            blocks = await self.offload(work)
         await self._insertion.bring_up(blocks, planned, start)
-        advanced = await self.ledger.advance(planned)
+        with self.spans.step("advance"):
+            advanced = await self.ledger.advance(planned)
         self.fault("advanced")
         self.instruments.pending_since.labels(partition).set(0)
         self.instruments.counted_offset.labels(partition).set(advanced.next_offset)
@@ -252,9 +264,10 @@ class Worker:
             last=progress.pending_last,
             parse=parse_data,
         )
-        blocks = await self.offload(work)
-        await self._insertion.bring_up(blocks, progress, start, prefix="backfill:")
-        await self.ledger.advance(progress)
+        with self.spans.backfill(progress):
+            blocks = await self.offload(work)
+            await self._insertion.bring_up(blocks, progress, start, prefix="backfill:")
+            await self.ledger.advance(progress)
         self.fault("backfill:advanced")
 
     async def _let_settle(self, received_ats: Sequence[Instant]) -> None:
@@ -312,12 +325,10 @@ class Worker:
 
     async def _pause(self, stop: Stop, failures: int, error: Exception) -> None:
         seconds = backoff(failures, random.random())  # noqa: S311 # jitter, not a secret
-        reason = type(error).__name__
-        self.instruments.failures.labels(reason).inc()
         _log.warning(
             "claiming again",
             partition=self.partition,
-            reason=reason,
+            reason=type(error).__name__,
             error=str(error),
             failures=failures,
             seconds=round(seconds, 3),
@@ -333,6 +344,7 @@ class Worker:
             while self.clock() < deadline and await self._unread(progress):
                 progress = await self.count(progress)
         except (Fenced, LookTooOld, Unavailable) as error:
+            self.instruments.failures.labels(type(error).__name__).inc()
             _log.warning("stopped early", partition=self.partition, error=str(error))
         _log.info("stopped", partition=self.partition, offset=progress.next_offset)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -13,16 +13,19 @@ from ingest.arrival import Arrival, ReceiveTimes
 from ingest.body import Body, ClientGone, Receive
 from ingest.failures import Failures
 from ingest.limits import Limits, Waiting
-from ingest.routes import ROUTES, Route
+from ingest.routes import PATHS, ROUTES, Route
+from ingest.spans import sending, served_in_spans
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.http.authentication import merchant_of
 from meterhouse.adapters.http.errors import Answer, MethodNotAllowed, error_body
 from meterhouse.domain.errors import NotFound
-from meterhouse.domain.position import render_positions
+from meterhouse.domain.event import Event
+from meterhouse.domain.position import Position, render_positions
 from meterhouse.ports import Clock, KeyRing, LogWriter
 from meterhouse.telemetry.instruments import IngestInstruments
 from meterhouse.telemetry.request_id import HEADER as REQUEST_ID
 from meterhouse.telemetry.request_id import begin_request
+from meterhouse.telemetry.spans import NO_SPANS, Spans
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -47,26 +50,37 @@ def create_app(
     clock: Clock,
     limits: Limits,
     instruments: IngestInstruments | None = None,
+    *,
+    spans: Spans = NO_SPANS,
 ) -> Application:
     """`POST /v0/events` and `POST /api/v1/events` over `log`; every other path is a 404.
 
     Receive times grow strictly within one application, so a process has one.
     """
     shown = instruments or IngestInstruments(CollectorRegistry())
-    return _Ingest(log, keys, ReceiveTimes(clock), limits, shown)
+    app = _Ingest(log, keys, ReceiveTimes(clock), limits, shown=shown, spans=spans)
+    return served_in_spans(app, PATHS, spans) if spans.are_made else app
 
 
 class _Ingest:
     """The application; an instance holds what its requests share."""
 
     def __init__(
-        self, log: LogWriter, keys: KeyRing, times: ReceiveTimes, limits: Limits, shown: IngestInstruments
+        self,
+        log: LogWriter,
+        keys: KeyRing,
+        times: ReceiveTimes,
+        limits: Limits,
+        *,
+        shown: IngestInstruments,
+        spans: Spans,
     ) -> None:
         self._log = log
         self._keys = keys
         self._times = times
         self._limits = limits
         self._shown = shown
+        self._spans = spans
         self._waiting = Waiting(limits)
         self._failures = Failures()
 
@@ -108,16 +122,24 @@ class _Ingest:
             plan = route.plan(headers, self._limits)
             text = await body.read(headers, plan.limit)
             events = plan.read(text, Arrival(merchant, self._limits, self._times.next))
-            entries = [encode(event) for event in events]
-            began = perf_counter()
-            positions = await self._log.append(entries)
-            self._shown.append_seconds.observe(perf_counter() - began)
+            if self._spans.are_made:
+                with sending(events, self._spans) as stamped:
+                    positions = await self._append(stamped)
+            else:
+                positions = await self._append(events)
         finally:
             self._waiting.leave(body.held)
         self._shown.accepted.inc(len(events))
         self._shown.request_events.observe(len(events))
         position = render_positions(positions)
         return _accepted(route.answer(events, position), position)
+
+    async def _append(self, events: Sequence[Event]) -> tuple[Position, ...]:
+        entries = [encode(event) for event in events]
+        began = perf_counter()
+        positions = await self._log.append(entries)
+        self._shown.append_seconds.observe(perf_counter() - began)
+        return positions
 
     def _refuse(self, scope: Scope, error: Exception) -> _Response:
         answer = error_body(error)

@@ -36,7 +36,7 @@ _RECEIVED_AT: Final = "receivedat"
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An event without extension attributes of its sender's and without binary data."""
+    """An event without extension attributes but those of a trace, and without binary data."""
 
     specversion: Literal["1.0"]
     id: str
@@ -50,6 +50,8 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     externalid: str | None = None
     datacontenttype: str | None = None
     dataschema: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 _decode_plain: Final = msgspec.json.Decoder(_Plain).decode
@@ -169,7 +171,12 @@ def _plain_event(text: bytes, arrival: Arrival, received_at: Instant) -> Event |
     if time is None:
         return None
     attributes: dict[str, str | int | bool] = {}
-    for name, value in (("datacontenttype", wire.datacontenttype), ("dataschema", wire.dataschema)):
+    for name, value in (
+        ("datacontenttype", wire.datacontenttype),
+        ("dataschema", wire.dataschema),
+        ("traceparent", wire.traceparent),
+        ("tracestate", wire.tracestate),
+    ):
         if value is not None:
             if not value or UNFIT.search(value):
                 return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aggregator.batch import FlushPolicy
 from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
+from aggregator.spans import BatchSpans
 from aggregator.worker import Worker, always, boot_clock
 from ingest.app import create_app as create_ingest
 from ingest.limits import Limits
@@ -27,13 +27,16 @@ from meterhouse.ports import LogWriter
 from meterhouse.settings import AggregatorSettings, FaultSettings, IngestSettings, QuerySettings
 from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstruments
+from meterhouse.telemetry.shown import Telemetry
+from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query.app import create_app as create_query
 
 
-def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, registry: CollectorRegistry) -> ASGIApp:
+def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Telemetry) -> ASGIApp:
     """Ingest on its own paths, and `rest` on every other."""
     limits = Limits(**IngestSettings().model_dump())
-    ingest = create_ingest(log, catalog.keys, SystemClock(), limits, IngestInstruments(registry))
+    instruments = IngestInstruments(shown.registry)
+    ingest = create_ingest(log, catalog.keys, SystemClock(), limits, instruments, spans=shown.spans)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else rest
@@ -42,7 +45,7 @@ def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, registry: Col
     return application
 
 
-def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str) -> FastAPI:
+def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown: Telemetry) -> FastAPI:
     """The query service; its OpenAPI document describes ingest's routes too."""
     return create_query(
         products=catalog.products,
@@ -54,6 +57,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str) -> Fas
         clock=SystemClock(),
         settings=QuerySettings(),
         extra_openapi=INGEST_OPENAPI,
+        spans=shown.spans,
     )
 
 
@@ -64,6 +68,7 @@ def worker_over(
     of: Sequence[int],
     rules: InsertRules,
     instruments: AggregatorInstruments,
+    spans: Spans = NO_SPANS,
     last_seconds: float = 5.0,
     is_ours: Callable[[], bool] = always,
 ) -> Worker:
@@ -84,6 +89,7 @@ def worker_over(
         rules=rules,
         fault=fault_of(FaultSettings().fault),
         instruments=instruments,
+        spans=BatchSpans(spans),
         last_seconds=last_seconds,
         is_ours=is_ours,
     )

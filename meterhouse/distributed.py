@@ -44,12 +44,13 @@ from meterhouse.ports import Watermark
 from meterhouse.settings import (
     KafkaSettings,
 )
-from meterhouse.stores import Stores, shared_catalog, shared_clickhouse
+from meterhouse.stores import Stores, open_telemetry, shared_catalog, shared_clickhouse
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
     QueryInstruments,
-    new_registry,
 )
+from meterhouse.telemetry.shown import Telemetry
+from meterhouse.telemetry.spans import Spans
 
 Say = Callable[[str], None]
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -69,9 +70,14 @@ _log: Final = structlog.get_logger("meterhouse")
 
 
 @asynccontextmanager
-async def open_stores() -> AsyncIterator[Stores]:
+async def open_stores(telemetry: Telemetry | None = None) -> AsyncIterator[Stores]:
     """Everything, for `meterhouse check`. Raises LogUnavailable, CatalogUnavailable, NotMigrated and more."""
-    async with _log_of() as log, shared_catalog() as catalog, shared_clickhouse() as clickhouse:
+    shown = telemetry or Telemetry()
+    async with (
+        _log_of() as log,
+        shared_catalog(shown) as catalog,
+        shared_clickhouse(telemetry=shown) as clickhouse,
+    ):
         yield Stores(log, catalog, clickhouse)
 
 
@@ -115,11 +121,14 @@ async def _serve(name: str, app: ASGIApp, place: Place, *work: Work) -> None:
 
 async def serve_ingest(place: Place) -> None:
     """Accept events until SIGTERM. Raises OSError where the port is taken, and what opening raises."""
-    registry = new_registry()
-    async with _log_of() as log, shared_catalog() as catalog:
+    async with (
+        open_telemetry("meterhouse-ingest") as shown,
+        _log_of() as log,
+        shared_catalog(shown) as catalog,
+    ):
         checks = {"event log": log.partitions, "catalog": catalog.newest}
-        rest = _plain_app(checks, registry)
-        await _serve("ingest", ingest_beside(rest, log, catalog, registry), place)
+        rest = _plain_app(checks, shown.registry)
+        await _serve("ingest", ingest_beside(rest, log, catalog, shown), place)
 
 
 # --- query ---
@@ -127,15 +136,19 @@ async def serve_ingest(place: Place) -> None:
 
 async def serve_query(place: Place) -> None:
     """Answer questions until SIGTERM. Kafka is asked once, for the identity of the log."""
-    kafka, registry = KafkaSettings(), new_registry()
+    kafka = KafkaSettings()
     async with Topic.open(kafka.servers(), kafka.topic, timeout=kafka.delivery_timeout) as topic:
         log_id = topic.rendered_id
-    async with shared_catalog() as catalog, shared_clickhouse(_QUERY_TIMEOUT) as clickhouse:
-        query = query_over(catalog, clickhouse, log_id)
+    async with (
+        open_telemetry("meterhouse-query") as shown,
+        shared_catalog(shown) as catalog,
+        shared_clickhouse(_QUERY_TIMEOUT, shown) as clickhouse,
+    ):
+        query = query_over(catalog, clickhouse, log_id, shown)
         checks = {"catalog": catalog.newest, "ClickHouse": answers(clickhouse)}
-        query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
+        query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
         share_the_interpreter()
-        await _serve("query", Measured(query, QueryInstruments(registry)), place)
+        await _serve("query", Measured(query, QueryInstruments(shown.registry)), place)
 
 
 # --- aggregator ---
@@ -143,9 +156,9 @@ async def serve_query(place: Place) -> None:
 
 async def serve_aggregator(place: Place) -> None:
     """Count the partitions that the group gives us until SIGTERM."""
-    kafka, registry = KafkaSettings(), new_registry()
-    async with open_stores() as stores:
-        crew = Crew(stores, AggregatorInstruments(registry))
+    kafka = KafkaSettings()
+    async with open_telemetry("meterhouse-aggregator") as shown, open_stores(shown) as stores:
+        crew = Crew(stores, AggregatorInstruments(shown.registry), shown.spans)
         checks = {
             "event log": stores.log.partitions,
             "catalog": stores.catalog.newest,
@@ -167,7 +180,7 @@ async def serve_aggregator(place: Place) -> None:
                     await crew.finish()  # before others take over what we are in the middle of
                     reporting.cancel()
 
-        await _serve("aggregator", _plain_app(checks, registry), place, work)
+        await _serve("aggregator", _plain_app(checks, shown.registry), place, work)
 
 
 @dataclass(slots=True)
@@ -176,6 +189,7 @@ class Crew:
 
     stores: Stores
     instruments: AggregatorInstruments
+    spans: Spans
     _tasks: TaskGroup | None = None
     _running: dict[int, tuple[asyncio.Event, Task[None]]] = field(default_factory=dict)
     _broken: dict[int, str] = field(default_factory=dict)
@@ -227,6 +241,7 @@ class Crew:
             of=every,
             rules=_RULES,
             instruments=self.instruments,
+            spans=self.spans,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
             is_ours=lambda: partition in self._running,
         )

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from aggregator.protocol import InsertRules
@@ -34,12 +33,12 @@ from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
 from meterhouse.settings import (
     ClickHouseSettings,
 )
-from meterhouse.stores import Stores
+from meterhouse.stores import Stores, open_telemetry
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
     QueryInstruments,
-    new_registry,
 )
+from meterhouse.telemetry.shown import Telemetry
 
 MERCHANT = "org_dev"
 PRODUCT = "prod_dev"
@@ -47,12 +46,20 @@ DEV_KEY = "mh_dev"
 
 
 @asynccontextmanager
-async def open_stores(folder: DataFolder) -> AsyncIterator[Stores]:
+async def open_stores(folder: DataFolder, telemetry: Telemetry | None = None) -> AsyncIterator[Stores]:
     """Open and migrate everything in the folder; the caller holds its lock."""
+    shown = telemetry or Telemetry()
+    waits_for = shown.pools.waits_for
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(SqliteLog.open(folder.log))
-        catalog = await stack.enter_async_context(Catalog.open(folder.catalog_url))
-        pool = ClickHousePool(folder.clickhouse_dsn, size=ClickHouseSettings().connections)
+        opening = Catalog.open(folder.catalog_url, waited=waits_for("catalog"))
+        catalog = await stack.enter_async_context(opening)
+        pool = ClickHousePool(
+            folder.clickhouse_dsn,
+            size=ClickHouseSettings().connections,
+            waited=waits_for("clickhouse"),
+            spans=shown.spans,
+        )
         clickhouse = await stack.enter_async_context(pool)
         await migrate(clickhouse)
         yield Stores(log, catalog, clickhouse)
@@ -81,9 +88,10 @@ async def serve(options: DevOptions, say: Callable[[str], None]) -> None:
             read_only = None
             if options.clickhouse_port is not None:
                 read_only = stack.enter_context(listening("127.0.0.1", options.clickhouse_port))
-            stores = await stack.enter_async_context(open_stores(folder))
+            shown = await stack.enter_async_context(open_telemetry("meterhouse"))
+            stores = await stack.enter_async_context(open_stores(folder, shown))
             await _provision(stores.catalog, folder, options, say)
-            await _run(stores, listener, read_only, say)
+            await _run(stores, shown, listener, read_only, say=say)
 
 
 async def _provision(
@@ -117,10 +125,14 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _run(
-    stores: Stores, listener: socket.socket, read_only: socket.socket | None, say: Callable[[str], None]
+    stores: Stores,
+    shown: Telemetry,
+    listener: socket.socket,
+    read_only: socket.socket | None,
+    *,
+    say: Callable[[str], None],
 ) -> None:
-    registry = new_registry()
-    servers = [Server(_application(stores, registry), listener)]
+    servers = [Server(_application(stores, shown), listener)]
     if read_only is not None:
         servers.append(Server(create_read_only(stores.clickhouse), read_only))
 
@@ -129,28 +141,28 @@ async def _run(
             say(f"ClickHouse, read only, is at {url_of(read_only)}")
         say(f"meterhouse is ready at {url_of(listener)}")
 
-    workers = await _workers(stores, registry)
+    workers = await _workers(stores, shown)
     share_the_interpreter()
     spare_the_collector()
     await serve_until_stopped(servers, ready, [worker.run for worker in workers])
 
 
-def _application(stores: Stores, registry: CollectorRegistry) -> ASGIApp:
+def _application(stores: Stores, shown: Telemetry) -> ASGIApp:
     """One application at one port: the two ingest paths, and everything else."""
-    query = query_over(stores.catalog, stores.clickhouse, stores.log.log_id)
+    query = query_over(stores.catalog, stores.clickhouse, stores.log.log_id, shown)
     checks = {
         "event log": lambda: stores.log.bounds(0),
         "catalog": stores.catalog.newest,
         "ClickHouse": answers(stores.clickhouse),
     }
-    query.router.routes[:0] = [*health_routes(checks), metrics_route(registry)]
-    measured = Measured(query, QueryInstruments(registry))
-    return ingest_beside(measured, stores.log, stores.catalog, registry)
+    query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
+    measured = Measured(query, QueryInstruments(shown.registry))
+    return ingest_beside(measured, stores.log, stores.catalog, shown)
 
 
 async def catch_up(stores: Stores) -> None:
     """Count what a crash or a quick stop left uncounted, and finish every backfill. Raises LogBroken."""
-    for worker in await _workers(stores, new_registry()):
+    for worker in await _workers(stores, Telemetry()):
         progress = await worker.claim()
         while True:
             if progress.next_offset < (await stores.log.bounds(worker.partition)).end:
@@ -159,11 +171,11 @@ async def catch_up(stores: Stores) -> None:
                 break
 
 
-async def _workers(stores: Stores, registry: CollectorRegistry) -> list[Worker]:
+async def _workers(stores: Stores, shown: Telemetry) -> list[Worker]:
     partitions = await stores.log.partitions()
-    instruments = AggregatorInstruments(registry)
+    instruments = AggregatorInstruments(shown.registry)
     rules = InsertRules(settle=1.0)  # the engine dies with us: no INSERT of ours is still on its way
     return [
-        worker_over(stores, partition, of=partitions, rules=rules, instruments=instruments)
+        worker_over(stores, partition, of=partitions, rules=rules, instruments=instruments, spans=shown.spans)
         for partition in partitions
     ]

@@ -219,6 +219,29 @@ class LogSettings(BaseSettings):
     )
 
 
+class TelemetrySettings(BaseSettings):
+    """Whether spans leave the process, by the names that OpenTelemetry gives its settings.
+
+    Its SDK reads the others (docs/operations.md lists the useful ones) itself.
+    """
+
+    model_config = _prefix("OTEL_")
+
+    exporter_otlp_endpoint: str = Field(
+        default="", description="The collector, `http://host:4318`, for OTLP over HTTP; empty: no spans."
+    )
+    exporter_otlp_traces_endpoint: str = Field(
+        default="", description="The same for spans alone, with the path: `http://host:4318/v1/traces`."
+    )
+    traces_exporter: str = Field(default="otlp", description="`none` turns spans off.")
+    sdk_disabled: bool = Field(default=False, description="`true` turns spans off.")
+
+    @property
+    def exports_spans(self) -> bool:
+        endpoint = self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint
+        return bool(endpoint) and self.traces_exporter != "none" and not self.sdk_disabled
+
+
 class FaultSettings(BaseSettings):
     """Faults that tests place."""
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from meterhouse.adapters.http.request_id import Identified
 from meterhouse.ports import (
@@ -19,6 +20,7 @@ from meterhouse.ports import (
     Watermark,
 )
 from meterhouse.settings import QuerySettings
+from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query import billable_metrics, event_record, meter, metric_events, products
 from query.backend import Backend
 from query.failures import handle_failures
@@ -36,12 +38,14 @@ def create_app(
     clock: Clock,
     settings: QuerySettings,
     extra_openapi: Mapping[str, Any] | None = None,
+    spans: Spans = NO_SPANS,
 ) -> FastAPI:
     """The service over these ports. `extra_openapi` describes routes that are served beside it."""
     app = FastAPI(
         title="meterhouse",
         version=version("meterhouse"),
         description="Event-streaming usage metering: CloudEvents in, exact usage out.",
+        telemetry=_telemetry(spans),
         redirect_slashes=False,  # a redirect is neither an answer nor a failure that the contract knows
     )
     app.state.backend = Backend(
@@ -68,6 +72,22 @@ def create_app(
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return app
 
+
+def _telemetry(spans: Spans) -> TelemetryConfig:
+    """FastAPI's own server spans; its metrics and logs would be ours once more."""
+    return {
+        "tracer_provider": spans.provider,
+        "tracing": spans.are_made,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"] in _OF_OPERATORS,
+    }
+
+
+# Asked every few seconds by machines; their answers are seen elsewhere.
+_OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _ROUTERS = (
     billable_metrics.router,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Final
 
 import msgspec
@@ -58,7 +58,10 @@ class _Wire(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class _Known(_Wire, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """An event without extension attributes of its sender's own, as almost every one is."""
+    """An event without extension attributes but those of a trace, as almost every one is."""
+
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 _NAMES_OF_COLUMNS: Final = frozenset(_Wire.__struct_fields__) - {
@@ -66,6 +69,8 @@ _NAMES_OF_COLUMNS: Final = frozenset(_Wire.__struct_fields__) - {
     "dataschema",
     "data_base64",
 }
+# They tell how an event was sent, not what happened: a repeat in another trace is no conflict.
+_TRACE_CONTEXT: Final = ("traceparent", "tracestate")
 _encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode_known: Final = msgspec.json.Decoder(_Known).decode
@@ -131,15 +136,17 @@ def _row(record: LogRecord) -> _Row:
         value.decode()  # msgspec does not look at the UTF-8 of what it leaves raw
     wire: _Wire
     try:
-        wire = _decode_known(value)
+        wire = known = _decode_known(value)
     except msgspec.ValidationError:
         wire = _decode_wire(value)
-        attributes = _attributes(value)
+        attributes, compared = _attributes(value)
     else:
         if wire.data_base64 is not None:
-            attributes = _attributes(value)
+            attributes, compared = _attributes(value)
         else:
-            attributes = _usual_attributes(wire.datacontenttype, wire.dataschema)
+            attributes = compared = _usual_attributes(wire.datacontenttype, wire.dataschema)
+            if known.traceparent is not None or known.tracestate is not None:
+                attributes = _traced(compared, known.traceparent, known.tracestate)
     namespace, source, id, type = wire.namespace, wire.source, wire.id, wire.type
     if wire.specversion != "1.0":
         raise ValueError("specversion: is not 1.0")
@@ -158,7 +165,7 @@ def _row(record: LogRecord) -> _Row:
     time = _instant("time", wire.time) if wire.time else received_at
     sent_time = time if time != received_at else ""
     head = f"{type}\0{subject}\0{external_subject}\0{external_id}\0{sent_time}\0"
-    payload = b"\0".join((head.encode(), attributes, data))
+    payload = b"\0".join((head.encode(), compared, data))
     return (
         record.offset,
         id_hash(namespace, source, id),
@@ -187,7 +194,17 @@ def _usual_attributes(datacontenttype: str | None, dataschema: str | None) -> by
     return _encode_sorted(attributes)
 
 
-def _attributes(value: bytes) -> bytes:
+def _traced(attributes: bytes, traceparent: str | None, tracestate: str | None) -> bytes:
+    """`attributes` and those of a trace."""
+    found = _decode_attributes(attributes)
+    for name, text in zip(_TRACE_CONTEXT, (traceparent, tracestate), strict=True):
+        if text is not None:
+            found[name] = text
+    return _encode_sorted(found)
+
+
+def _attributes(value: bytes) -> tuple[bytes, bytes]:
+    """Those that have no column, all of them and those by which a repeat is compared with its first."""
     found: Attributes = {}
     for name, text in _decode_members(value).items():
         if name in _NAMES_OF_COLUMNS:
@@ -198,7 +215,8 @@ def _attributes(value: bytes) -> bytes:
             raise ValueError(f"{name}: is not text, a whole number or a bool") from error
         if attribute is not None:
             found[name] = attribute
-    return _encode_sorted(found)
+    compared = {name: attribute for name, attribute in found.items() if name not in _TRACE_CONTEXT}
+    return _encode_sorted(found), _encode_sorted(compared)
 
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -284,6 +302,16 @@ def _no_constant(text: str) -> object:
 _decode_data: Final = msgspec.json.Decoder(float_hook=_number).decode
 
 
+# --- traces ---
+
+
+def trace_contexts(columns: EventColumns) -> Iterator[Attributes]:
+    """The attributes of events that came with a trace context; those of one request often share theirs."""
+    for attributes in dict.fromkeys(columns.attributes):
+        if b'"traceparent"' in attributes:
+            yield _decode_attributes(attributes)
+
+
 # --- look-ups ---
 
 
@@ -367,13 +395,15 @@ def differences(first: Event, payload: bytes) -> list[str]:
     """The JSON paths at which the stored payload of a repeat differs from the first event, sorted.
 
     Values are compared, not text: 1 equals 1.0 and the order of keys does not matter. The time does not
-    count where the repeat has only the one that the server gave it.
+    count where the repeat has only the one that the server gave it, and in which trace it was sent never.
     """
     columns, refused = decode_columns(0, [LogRecord(0, first.received_at, payload)])
     if refused:
         return ["$"]
     repeat = event_of_columns(columns, 0)
     ours, theirs = document_of(first), document_of(repeat)
+    for document, name in product((ours, theirs), _TRACE_CONTEXT):
+        document.pop(name, None)
     if repeat.time == repeat.received_at:
         del ours["time"], theirs["time"]
     return sorted(_differing("$", ours, theirs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -14,6 +15,30 @@ def new_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
+
+
+Observe = Callable[[float], None]
+
+
+def unobserved(_seconds: float) -> None:
+    """For adapters that show nobody what they measure."""
+
+
+class PoolInstruments:
+    """What the pools of connections show of themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._waits = Histogram(
+            "meterhouse_pool_wait_seconds",
+            "How long a call waited for a connection of the pool to be free: clickhouse or catalog.",
+            ["pool"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def waits_for(self, pool: str) -> Observe:
+        """Where the waits for that pool are shown."""
+        return self._waits.labels(pool).observe
 
 
 class IngestInstruments:

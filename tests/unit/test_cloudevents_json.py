@@ -21,6 +21,7 @@ from meterhouse.adapters.cloudevents_json import (
     event_of_columns,
     parse_data,
     payload_document,
+    trace_contexts,
 )
 from meterhouse.domain.disposition import Unusable
 from meterhouse.domain.event import Event, id_hash
@@ -235,6 +236,41 @@ def test_a_repeat_of_the_same_payload_has_the_same_hash() -> None:
     assert payload_hash(event(time=later, received_at=later)) == payload_hash(event(time=RECEIVED_AT))
     one, other = {"a": "1", "b": "2"}, {"b": "2", "a": "1"}
     assert payload_hash(event(attributes=one)) == payload_hash(event(attributes=other))
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+OTHER_TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    "others", [{}, {"datacontenttype": "application/json"}, {"ext": 1}, {"data_base64": "eA=="}]
+)
+def test_a_repeat_in_another_trace_has_the_same_hash_and_keeps_its_own_trace(others: dict[str, Any]) -> None:
+    plain = event(attributes=others, data=b"")
+    traced = plain._replace(attributes={**others, "traceparent": TRACEPARENT, "tracestate": "a=1"})
+    again = plain._replace(attributes={**others, "traceparent": OTHER_TRACEPARENT})
+    assert payload_hash(plain) == payload_hash(traced) == payload_hash(again)
+    for one in (plain, traced, again):
+        assert read(encode(one).value) == one
+        assert differences(plain, encode(one).value) == differences(one, encode(plain).value) == []
+    other = traced._replace(attributes={**traced.attributes, "more": True})
+    assert payload_hash(other) != payload_hash(traced)
+    assert differences(traced, encode(other).value) == ["$.more"]
+
+
+@pytest.mark.parametrize("name", ["traceparent", "tracestate"])
+@pytest.mark.parametrize("given", [5, True, "", "no trace at all", "\u00e4"])
+def test_a_trace_that_is_none_is_kept_as_it_came(name: str, given: object) -> None:
+    found = read(foreign(**{name: given}))
+    assert found.attributes == {name: given}
+
+
+def test_the_trace_contexts_of_columns_are_those_that_events_came_with_each_once() -> None:
+    once, odd = {"traceparent": TRACEPARENT}, {"traceparent": "x", "tracestate": "a=1"}
+    traces: list[dict[str, str]] = [{}, once, once, odd]
+    records = [record(encode(event(id=f"e{n}", attributes=one)).value, n) for n, one in enumerate(traces)]
+    columns, _ = decode_columns(0, records)
+    assert list(trace_contexts(columns)) == [once, odd]
 
 
 def test_the_payload_hash_is_stable_because_it_is_stored() -> None:

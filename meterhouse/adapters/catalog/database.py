@@ -7,6 +7,7 @@ import importlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Final, TypeVar
 
 from sqlalchemy import Engine
@@ -18,6 +19,7 @@ from meterhouse.adapters.catalog.address import parse_address
 from meterhouse.adapters.catalog.engines import DatabaseLimits, Engines
 from meterhouse.adapters.catalog.sqlite import open_engines as open_sqlite
 from meterhouse.domain.errors import CatalogUnavailable, Invalid
+from meterhouse.telemetry.instruments import Observe, unobserved
 
 T = TypeVar("T")
 
@@ -25,17 +27,23 @@ _LIMITS: Final = DatabaseLimits()
 
 
 class Database:
-    """A database and the threads that use it."""
+    """A database and the threads that use it, a connection each.
 
-    def __init__(self, url: str, limits: DatabaseLimits = _LIMITS) -> None:
+    `waited` is told how many seconds each call waited for one of them.
+    """
+
+    def __init__(self, url: str, limits: DatabaseLimits = _LIMITS, waited: Observe = unobserved) -> None:
         self._engines = _engines(url, limits)
         self._threads = ThreadPoolExecutor(limits.connections, thread_name_prefix="catalog")
+        self._waited = waited
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, limits: DatabaseLimits = _LIMITS) -> AsyncIterator[Database]:
+    async def open(
+        cls, url: str, limits: DatabaseLimits = _LIMITS, waited: Observe = unobserved
+    ) -> AsyncIterator[Database]:
         """The database at `sqlite:///path` or `postgresql://…`. Raises Invalid for any other URL."""
-        database = cls(url, limits)
+        database = cls(url, limits, waited)
         try:
             yield database
         finally:
@@ -63,7 +71,13 @@ class Database:
         return await self._start(self._engines.writing, work)
 
     def _start(self, engine: Engine, work: Callable[[Session], T]) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, _transact, engine, work)
+        began = perf_counter()
+
+        def transact() -> T:
+            self._waited(perf_counter() - began)
+            return _transact(engine, work)
+
+        return asyncio.get_running_loop().run_in_executor(self._threads, transact)
 
 
 def _transact(engine: Engine, work: Callable[[Session], T]) -> T:

@@ -18,6 +18,7 @@ from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_mig
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
 from meterhouse.ports import Clock
+from meterhouse.telemetry.instruments import Observe, unobserved
 
 _SYSTEM_CLOCK: Final = SystemClock()
 _LIMITS: Final = DatabaseLimits()
@@ -39,13 +40,15 @@ class Catalog:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, clock: Clock = _SYSTEM_CLOCK) -> AsyncIterator[Catalog]:
+    async def open(
+        cls, url: str, clock: Clock = _SYSTEM_CLOCK, waited: Observe = unobserved
+    ) -> AsyncIterator[Catalog]:
         """The catalog at `sqlite:///path` or `postgresql://…`, migrated first where it has to be.
 
         For whoever owns the whole catalog, as the embedded form does. Raises CatalogUnavailable, Invalid for
         a URL that is neither, NotMigrated where a newer version of meterhouse has migrated it.
         """
-        async with Database.open(url) as database:
+        async with Database.open(url, waited=waited) as database:
             if not await is_migrated(database):
                 await migrate(url)
             yield cls(database, clock)
@@ -53,13 +56,17 @@ class Catalog:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, limits: DatabaseLimits = _LIMITS, clock: Clock = _SYSTEM_CLOCK
+        cls,
+        url: str,
+        limits: DatabaseLimits = _LIMITS,
+        clock: Clock = _SYSTEM_CLOCK,
+        waited: Observe = unobserved,
     ) -> AsyncIterator[Catalog]:
         """The catalog as it is, for one process of many: `meterhouse migrate` made its tables.
 
         Raises what `open` raises, and NotMigrated where the tables are missing or older.
         """
-        async with Database.open(url, limits) as database:
+        async with Database.open(url, limits, waited) as database:
             await require_migrated(database)
             yield cls(database, clock)
 

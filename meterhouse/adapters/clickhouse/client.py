@@ -6,8 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from time import perf_counter
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -16,7 +18,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error, Operati
 
 from meterhouse.adapters.clickhouse.address import Address
 from meterhouse.adapters.clickhouse.tables import Tables
+from meterhouse.adapters.clickhouse.traced import traced
 from meterhouse.domain.errors import Overloaded, StoreUnavailable
+from meterhouse.telemetry.instruments import Observe, unobserved
+from meterhouse.telemetry.spans import NO_SPANS, Spans
 
 R = TypeVar("R")
 
@@ -48,6 +53,7 @@ class ClickHousePool:
     A client serialises its calls, and a chDB connection keeps bound parameters on itself, so each has its
     own thread. Use it as an async context manager; `migrate` makes the database. `user` and `password` go
     before those of the URL, `database` too. `tables` names the tables, on one node or on the `cluster`.
+    `waited` is told how many seconds each call waited for a client.
     """
 
     def __init__(
@@ -61,6 +67,8 @@ class ClickHousePool:
         size: int = 4,
         waiting: int = 1000,
         timeout: timedelta = ANSWER_TIMEOUT,
+        waited: Observe = unobserved,
+        spans: Spans = NO_SPANS,
     ) -> None:
         address = Address.parse(url) if isinstance(url, str) else url
         self._address = address.login(user, password)
@@ -68,6 +76,8 @@ class ClickHousePool:
         self._size = size
         self._waiting = waiting
         self._timeout = timeout
+        self._waited = waited
+        self._spans = spans
         self._queued = 0
         self._slots: list[_Slot] = []
         self._idle: deque[_Slot] = deque()
@@ -82,6 +92,8 @@ class ClickHousePool:
             size=self._size,
             waiting=self._waiting,
             timeout=self._timeout,
+            waited=self._waited,
+            spans=self._spans,
         )
 
     @property
@@ -125,8 +137,10 @@ class ClickHousePool:
         again, by the driver. A cancelled call gives its client back only once the statement has ended:
         ClickHouse is still working on it.
         """
+        began = perf_counter()
         slot = await self._take()
-        future = slot.thread.submit(work, slot.client)
+        self._waited(perf_counter() - began)
+        future = slot.thread.submit(copy_context().run, work, slot.client)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give_back, slot))
         return await _translated(future)
@@ -134,7 +148,7 @@ class ClickHousePool:
     def _connect(self) -> Client:
         client = self._address.connect(self._timeout)
         client.database = self.tables.database
-        return client
+        return traced(client, self._spans)
 
     async def _take(self) -> _Slot:
         if self._free.locked() and self._queued >= self._waiting:
