@@ -65,6 +65,13 @@ def always() -> bool:
     return True
 
 
+async def pause(stop: Stop, failures: int) -> None:
+    """Wait as long as so many failures in a row ask for, or until `stop` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(backoff(failures, random.random())):  # noqa: S311 # jitter, not a secret
+            await stop.wait()
+
+
 def boot_clock() -> float:
     """Seconds since the machine started, those that it slept included."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -324,18 +331,14 @@ class Worker:
             raise _broken(progress, f"was counted to here, but ClickHouse does not hold offset {before}")
 
     async def _pause(self, stop: Stop, failures: int, error: Exception) -> None:
-        seconds = backoff(failures, random.random())  # noqa: S311 # jitter, not a secret
         _log.warning(
             "claiming again",
             partition=self.partition,
             reason=type(error).__name__,
             error=str(error),
             failures=failures,
-            seconds=round(seconds, 3),
         )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await stop.wait()
+        await pause(stop, failures)
 
     async def _last_words(self, progress: Progress) -> None:
         """Leave as little as possible uncounted; a restart would count the rest."""

@@ -95,7 +95,9 @@ async def _drain(folder: DataFolder, events: int, profile: Path | None) -> None:
 async def _worker(stores: Stores) -> Worker:
     partitions = await stores.log.partitions()
     instruments = AggregatorInstruments(CollectorRegistry())
-    return worker_over(stores, partitions[0], of=partitions, rules=InsertRules(), instruments=instruments)
+    return await worker_over(
+        stores, partitions[0], of=partitions, rules=InsertRules(), instruments=instruments
+    )
 
 
 if __name__ == "__main__":

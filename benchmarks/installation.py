@@ -54,8 +54,9 @@ class Installed:
             KafkaLog.open(servers, "meterhouse.events", SystemClock()) as log,
             Catalog.connect(self.environment["METERHOUSE_CATALOG_URL"]) as catalog,
             ClickHousePool(self.environment["METERHOUSE_CLICKHOUSE_URL"]) as clickhouse,
+            Stores.over(log, catalog, clickhouse) as stores,
         ):
-            yield Stores(log, catalog, clickhouse)
+            yield stores
 
     def cpu_seconds(self) -> dict[str, float]:
         """What each process that runs has used so far."""

@@ -61,7 +61,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
     )
 
 
-def worker_over(
+async def worker_over(
     stores: Stores,
     partition: int,
     *,
@@ -72,8 +72,8 @@ def worker_over(
     last_seconds: float = 5.0,
     is_ours: Callable[[], bool] = always,
 ) -> Worker:
-    """Whoever counts that partition, one `of` all that the log has."""
-    settings = AggregatorSettings()
+    """Whoever counts that partition, one `of` all that the log has. Raises Unavailable."""
+    settings, clickhouse = AggregatorSettings(), await stores.shards.of(partition)
     return Worker(
         partition=partition,
         log_id=stores.log.log_id,
@@ -81,8 +81,8 @@ def worker_over(
         dead_letters=stores.log,
         ledger=stores.catalog.ledger(stores.log.log_id, of),
         definitions=stores.catalog,
-        store=ClickHouseBlocks(stores.clickhouse),
-        archive=ClickHouseArchive(stores.clickhouse),
+        store=ClickHouseBlocks(clickhouse),
+        archive=ClickHouseArchive(clickhouse),
         policy=FlushPolicy(max_events=settings.flush_events, max_age=settings.flush_age),
         clock=boot_clock,
         time_of_day=SystemClock(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Task, TaskGroup
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from aggregator.protocol import InsertRules
-from aggregator.worker import Worker
+from aggregator.worker import Worker, pause
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.errors import error_body
 from meterhouse.adapters.http.health import Check, health_routes
@@ -77,8 +77,9 @@ async def open_stores(telemetry: Telemetry | None = None) -> AsyncIterator[Store
         _log_of() as log,
         shared_catalog(shown) as catalog,
         shared_clickhouse(telemetry=shown) as clickhouse,
+        Stores.over(log, catalog, clickhouse) as stores,
     ):
-        yield Stores(log, catalog, clickhouse)
+        yield stores
 
 
 def _log_of() -> AbstractAsyncContextManager[KafkaLog]:
@@ -204,13 +205,11 @@ class Crew:
 
     async def start(self, partitions: frozenset[int]) -> None:
         """Begin to count these."""
-        every = await self.stores.log.partitions()
         if self._tasks is None:
             return
         for partition in sorted(partitions):
             stop = asyncio.Event()
-            task = self._tasks.create_task(self._count(self._worker(partition, every), stop))
-            self._running[partition] = (stop, task)
+            self._running[partition] = (stop, self._tasks.create_task(self._count(partition, stop)))
 
     async def stop(self, partitions: frozenset[int]) -> None:
         """Finish the batch that each of these is in, and return when all have."""
@@ -227,18 +226,32 @@ class Crew:
         if self._broken:
             raise LogBroken("; ".join(self._broken.values()))
 
-    async def _count(self, worker: Worker, stop: asyncio.Event) -> None:
+    async def _count(self, partition: int, stop: asyncio.Event) -> None:
         try:
-            await worker.run(stop)
+            worker = await self._worker(partition, stop)
+            if worker is not None:
+                await worker.run(stop)
         except LogBroken as error:
-            self._broken[worker.partition] = str(error)
-            _log.error("partition stopped", partition=worker.partition, error=str(error))
+            self._broken[partition] = str(error)
+            _log.error("partition stopped", partition=partition, error=str(error))
 
-    def _worker(self, partition: int, every: Sequence[int]) -> Worker:
-        return worker_over(
+    async def _worker(self, partition: int, stop: asyncio.Event) -> Worker | None:
+        """Whoever counts that partition, once it is known where its rows lie; None if told to stop first."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                return await self._made(partition)
+            except Unavailable as error:
+                failures += 1
+                _log.warning("not begun yet", partition=partition, error=str(error), failures=failures)
+                await pause(stop, failures)
+        return None
+
+    async def _made(self, partition: int) -> Worker:
+        return await worker_over(
             self.stores,
             partition,
-            of=every,
+            of=await self.stores.log.partitions(),
             rules=_RULES,
             instruments=self.instruments,
             spans=self.spans,

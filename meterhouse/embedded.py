@@ -62,7 +62,7 @@ async def open_stores(folder: DataFolder, telemetry: Telemetry | None = None) ->
         )
         clickhouse = await stack.enter_async_context(pool)
         await migrate(clickhouse)
-        yield Stores(log, catalog, clickhouse)
+        yield await stack.enter_async_context(Stores.over(log, catalog, clickhouse))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +176,8 @@ async def _workers(stores: Stores, shown: Telemetry) -> list[Worker]:
     instruments = AggregatorInstruments(shown.registry)
     rules = InsertRules(settle=1.0)  # the engine dies with us: no INSERT of ours is still on its way
     return [
-        worker_over(stores, partition, of=partitions, rules=rules, instruments=instruments, spans=shown.spans)
+        await worker_over(
+            stores, partition, of=partitions, rules=rules, instruments=instruments, spans=shown.spans
+        )
         for partition in partitions
     ]

@@ -172,6 +172,16 @@ class StoredRow:
     data: bytes
 
 
+class Placement(Protocol):
+    """Which shard of the store holds which partition of one log."""
+
+    async def shard_of(self, partition: int, shards: Sequence[int]) -> int:
+        """The shard that the partition was given once; else the one of `shards` with the fewest, for ever.
+
+        However often and by however many it is asked, the answer is the same.
+        """
+
+
 class EventArchive(Protocol):
     """Accepted events, to be counted again."""
 

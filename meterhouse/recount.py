@@ -21,8 +21,8 @@ Row = tuple[object, ...]
 
 async def recount(stores: Stores, definitions: Sequence[Definition]) -> AsyncIterator[Difference]:
     """Yield each event that a metric version counts otherwise than the fold does now."""
-    archive = ClickHouseArchive(stores.clickhouse)
     for partition in await stores.log.partitions():
+        archive = ClickHouseArchive(await stores.shards.of(partition))
         end = (await stores.log.bounds(partition)).end
         start = 0
         while start < end:

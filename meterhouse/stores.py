@@ -12,6 +12,7 @@ from typing import Protocol
 from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.shards import ShardPools
 from meterhouse.domain.errors import Invalid
 from meterhouse.ports import DeadLetters, LogReader, LogWriter
 from meterhouse.settings import CatalogSettings, ClickHouseSettings, TelemetrySettings
@@ -80,3 +81,11 @@ class Stores:
     log: EventLog
     catalog: Catalog
     clickhouse: ClickHousePool
+    shards: ShardPools
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, log: EventLog, catalog: Catalog, clickhouse: ClickHousePool) -> AsyncIterator[Stores]:
+        """These, and whatever else of ClickHouse turns out to be needed, closed in the end."""
+        async with ShardPools(clickhouse, catalog.placement(log.log_id)) as shards:
+            yield cls(log, catalog, clickhouse, shards)

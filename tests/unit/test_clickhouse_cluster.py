@@ -151,7 +151,7 @@ def test_names_that_would_end_their_quotes_are_refused() -> None:
 async def test_one_node_is_one_shard(clickhouse: ClickHousePool) -> None:
     found = await shards(clickhouse)
     assert list(found) == [1]
-    async with clickhouse.at(found[1][0]) as again:
+    async with clickhouse.at(found[1]) as again:
         assert again.tables == clickhouse.tables
         assert await again.run(lambda client: client.command("SELECT count() FROM events")) == 0
 
@@ -163,6 +163,6 @@ async def test_a_cluster_that_the_server_does_not_know_is_named(clickhouse_dsn: 
 
 
 def test_another_server_is_reached_the_same_way() -> None:
-    pool = ClickHousePool("https://u:hidden@one:9440/db", cluster="main", size=3).at("two")
-    assert (pool.host, pool.tables) == ("two", Tables("db", "main"))
+    pool = ClickHousePool("https://u:hidden@one:9440/db", cluster="main", size=3).at(("two",))
+    assert (pool.hosts, pool.tables) == (("two",), Tables("db", "main"))
     assert (pool._address.user, pool._address.password, pool._address.port) == ("u", "hidden", 9440)

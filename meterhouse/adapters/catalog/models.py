@@ -123,6 +123,16 @@ class LogProgressRow(Base):
     catalog_version: Mapped[int | None]
 
 
+class LogShardRow(Base):
+    """The shard of ClickHouse that holds all rows of one partition. It never changes."""
+
+    __tablename__ = "log_shards"
+
+    log_id: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard: Mapped[int]
+
+
 class BackfillRow(Base):
     """What of one partition was accepted before it met one metric version: offsets below `until_offset`."""
 

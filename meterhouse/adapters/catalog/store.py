@@ -13,6 +13,7 @@ from meterhouse.adapters.catalog.keys import CatalogKeys, KeyInfo
 from meterhouse.adapters.catalog.ledger import CatalogLedger, CatalogWatermark
 from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.metrics import CatalogMetrics
+from meterhouse.adapters.catalog.placement import CatalogPlacement
 from meterhouse.adapters.catalog.products import CatalogProducts
 from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_migrated
 from meterhouse.adapters.clock import SystemClock
@@ -76,6 +77,9 @@ class Catalog:
 
     def watermark(self, log_id: str) -> CatalogWatermark:
         return CatalogWatermark(self._database, log_id)
+
+    def placement(self, log_id: str) -> CatalogPlacement:
+        return CatalogPlacement(self._database, log_id)
 
     async def at(self, catalog_version: int) -> Sequence[Definition]:
         return await self._definitions.at(catalog_version)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -39,12 +40,13 @@ class EngineError(StoreUnavailable):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Slot:
-    """A client and the only thread that ever touches it."""
+    """A thread and the client that it alone touches; `server` counts on when that one gives no answer."""
 
-    client: Client
     thread: ThreadPoolExecutor
+    client: Client | None = None
+    server: int = 0
 
 
 class ClickHousePool:
@@ -72,6 +74,7 @@ class ClickHousePool:
     ) -> None:
         address = Address.parse(url) if isinstance(url, str) else url
         self._address = address.login(user, password)
+        self._hosts: Sequence[str] = (self._address.host,)
         self.tables = Tables(database or self._address.database, cluster)
         self._size = size
         self._waiting = waiting
@@ -83,10 +86,13 @@ class ClickHousePool:
         self._idle: deque[_Slot] = deque()
         self._free = asyncio.Semaphore(0)
 
-    def at(self, host: str) -> ClickHousePool:
-        """A pool like this one, not entered yet, on another server of the cluster."""
-        return ClickHousePool(
-            replace(self._address, host=host),
+    def at(self, hosts: Sequence[str]) -> ClickHousePool:
+        """A pool like this one, not entered yet, on other servers of the cluster, replicas of one shard.
+
+        Each client stays with the first that answers, until it gives no answer any more.
+        """
+        pool = ClickHousePool(
+            self._address,
             database=self.tables.database,
             cluster=self.tables.cluster,
             size=self._size,
@@ -95,11 +101,13 @@ class ClickHousePool:
             waited=self._waited,
             spans=self._spans,
         )
+        pool._hosts = tuple(hosts)
+        return pool
 
     @property
-    def host(self) -> str:
-        """The server's name; empty for the embedded engine."""
-        return self._address.host
+    def hosts(self) -> Sequence[str]:
+        """The servers' names; one that is empty for the embedded engine."""
+        return self._hosts
 
     @property
     def folder(self) -> str | None:
@@ -109,14 +117,9 @@ class ClickHousePool:
     async def __aenter__(self) -> Self:
         try:
             for _ in range(self._size):
-                thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse")
-                try:
-                    client = await _in(thread, self._connect)
-                except BaseException:
-                    thread.shutdown(wait=False)
-                    raise
-                slot = _Slot(client, thread)
+                slot = _Slot(ThreadPoolExecutor(max_workers=1, thread_name_prefix="clickhouse"))
                 self._slots.append(slot)
+                await _in(slot.thread, partial(self._client_of, slot))
                 self._give_back(slot)
         except BaseException:
             await self._close()
@@ -140,13 +143,37 @@ class ClickHousePool:
         began = perf_counter()
         slot = await self._take()
         self._waited(perf_counter() - began)
-        future = slot.thread.submit(copy_context().run, work, slot.client)
+        future = slot.thread.submit(copy_context().run, self._work, slot, work)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give_back, slot))
         return await _translated(future)
 
-    def _connect(self) -> Client:
-        client = self._address.connect(self._timeout)
+    def _work(self, slot: _Slot, work: Callable[[Client], R]) -> R:
+        client = self._client_of(slot)
+        try:
+            return work(client)
+        except OperationalError as error:
+            if error.code is None and len(self._hosts) > 1:
+                slot.client = None
+                slot.server += 1
+                client.close()
+            raise
+
+    def _client_of(self, slot: _Slot) -> Client:
+        """The slot's client, connected to the server whose turn it is, or the next that answers."""
+        others = len(self._hosts) - 1
+        while slot.client is None:
+            try:
+                slot.client = self._connect(self._hosts[slot.server % len(self._hosts)])
+            except OperationalError:
+                if not others:
+                    raise
+                others -= 1
+                slot.server += 1
+        return slot.client
+
+    def _connect(self, host: str) -> Client:
+        client = replace(self._address, host=host).connect(self._timeout)
         client.database = self.tables.database
         return traced(client, self._spans)
 
@@ -171,7 +198,8 @@ class ClickHousePool:
         while self._slots:
             slot = self._slots.pop()
             try:
-                await _in(slot.thread, slot.client.close)
+                if slot.client is not None:
+                    await _in(slot.thread, slot.client.close)
             finally:
                 slot.thread.shutdown(wait=False)
 
