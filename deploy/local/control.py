@@ -31,7 +31,6 @@ MERCHANT: Final = "org_dev"
 PRODUCT: Final = "prod_dev"
 
 _START_SECONDS: Final = 60.0
-_PARTITIONS: Final = 4
 _HELP: Final = "The distributed form on this machine, without Docker."
 
 app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False)
@@ -103,7 +102,7 @@ class Installation:
         for one in chosen:
             one.launch()
         for one in chosen:
-            one.wait_until(_is_ready, _START_SECONDS)
+            one.wait_until(is_ready, _START_SECONDS)
 
     def named(self, *prefixes: str) -> list[str]:
         return [one.name for one in self.units if one.name.startswith(prefixes)]
@@ -135,7 +134,8 @@ def _units(folder: Path, plan: Mapping[str, Any], environment: Mapping[str, str]
     yield unit("gateway", plan["gateway"], gateway)
 
 
-def _is_ready(unit: Unit) -> bool:
+def is_ready(unit: Unit) -> bool:
+    """Whether it serves; of our own services, whether all is there that they need."""
     if unit.name.startswith(("ingest-", "aggregator-", "query-")):
         try:
             return httpx.get(f"http://127.0.0.1:{unit.port}/readyz", timeout=5).status_code == 200
@@ -147,10 +147,12 @@ def _is_ready(unit: Unit) -> bool:
 @app.command()
 def up(
     folder: Folder = DEFAULT_FOLDER,
+    *,
     ingest: Annotated[int, typer.Option(min=1)] = 2,
     aggregator: Annotated[int, typer.Option(min=1)] = 2,
     query: Annotated[int, typer.Option(min=1)] = 1,
     brokers: Annotated[int, typer.Option(min=1, help="Kafka nodes.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Of the log, when it is made.")] = 4,
 ) -> None:
     """Start everything, made first where the folder is new, and leave its addresses in DIR/env."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +166,7 @@ def up(
     try:
         installation.start(installation.named("kafka-", "clickhouse"))
         installation.postgres.start()
-        _prepare(installation, brokers)
+        _prepare(installation, brokers, partitions)
         installation.start(installation.named("ingest-", "aggregator-", "query-"))
         installation.start(["gateway"])
     except NotStarted as error:
@@ -173,11 +175,11 @@ def up(
     typer.echo(f"meterhouse is ready at {installation.url}; its addresses are in {folder / 'env'}")
 
 
-def _prepare(installation: Installation, brokers: int) -> None:
+def _prepare(installation: Installation, brokers: int, partitions: int) -> None:
     """Tables, topics, the development merchant and its key; all of it may be there already."""
     _meterhouse(installation, "migrate")
     replicas = min(3, brokers)
-    topics = ["--partitions", str(_PARTITIONS), "--replicas", str(replicas)]
+    topics = ["--partitions", str(partitions), "--replicas", str(replicas)]
     _meterhouse(installation, "topics", "create", *topics, "--min-insync", str(max(1, replicas - 1)))
     path = installation.folder / "env"
     known = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
@@ -221,7 +223,7 @@ def status(folder: Folder = DEFAULT_FOLDER) -> None:
     installation = Installation.load(folder)
     states = {"postgres": "ready" if installation.postgres.is_ready else "down"}
     for one in installation.units:
-        states[one.name] = "down" if one.pid is None else "ready" if _is_ready(one) else "not ready"
+        states[one.name] = "down" if one.pid is None else "ready" if is_ready(one) else "not ready"
     for name, state in states.items():
         typer.echo(f"{name:16} {state}")
     if set(states.values()) != {"ready"}:

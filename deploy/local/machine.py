@@ -33,8 +33,12 @@ def is_gone(pid: int) -> bool:
     """Whether the process has ended; a zombie counts as ended unless it is ours to bury."""
     with suppress(ChildProcessError):  # another process started it
         return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return state_of(pid) in ("", "Z")
+
+
+def state_of(pid: int) -> str:
+    """The state of the process as Linux writes it: "T" is stopped, "Z" ended but not buried; "" of none."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
+        return ""

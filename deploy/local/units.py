@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.machine import is_gone, listens
+from deploy.local.machine import is_gone, listens, state_of
 
 _STOP_SECONDS: Final = 15.0
 
@@ -40,31 +39,35 @@ class Unit:
             return None
         return pid if [part.decode() for part in command[1:]] == list(self.command[1:]) else None
 
-    def launch(self) -> None:
-        """Start it, in a session of its own; one that runs already is left alone."""
-        if self.pid is not None:
-            return
+    def launch(self) -> int:
+        """Start it, in a session of its own, unless it runs already; its pid."""
+        if (running := self.pid) is not None:
+            return running
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._output.open("ab") as output:
-            process = subprocess.Popen(
-                self.command,
-                env={**os.environ, **self.environment},
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        command = Path(f"/proc/{process.pid}/cmdline")
-        while process.poll() is None and not command.read_bytes():
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawnp(
+            self.command[0],
+            list(self.command),
+            {**os.environ, **self.environment},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, self.output, append, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,  # a Ctrl-C at our terminal is not for it
+        )
+        command = Path(f"/proc/{pid}/cmdline")
+        while state_of(pid) != "Z" and not command.read_bytes():
             time.sleep(0.001)  # it is in the middle of exec, where a process has no command yet
-        self._pid_file.write_text(str(process.pid))
+        self._pid_file.write_text(str(pid))
+        return pid
 
     def wait_until(self, ready: Callable[[Unit], bool], seconds: float) -> None:
         """Return once it is `ready`. Raises NotStarted."""
         deadline = time.monotonic() + seconds
         while not ready(self):
             if self.pid is None or time.monotonic() > deadline:
-                words = self._output.read_text(errors="replace")[-2000:]
+                words = self.output.read_text(errors="replace")[-2000:]
                 raise NotStarted(f"{self.name} did not come up:\n{words}")
             time.sleep(0.1)
 
@@ -86,9 +89,10 @@ class Unit:
         self._pid_file.unlink(missing_ok=True)
 
     @property
-    def _pid_file(self) -> Path:
-        return self.folder / f"{self.name}.pid"
+    def output(self) -> Path:
+        """What it says, in all of its lives."""
+        return self.folder / f"{self.name}.log"
 
     @property
-    def _output(self) -> Path:
-        return self.folder / f"{self.name}.log"
+    def _pid_file(self) -> Path:
+        return self.folder / f"{self.name}.pid"

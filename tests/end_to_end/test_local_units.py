@@ -5,12 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import pytest
-
 from deploy.local.units import Unit
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # a unit outlives who launched it
 def test_a_process_is_found_from_the_moment_it_was_launched_until_it_ended(tmp_path: Path) -> None:
     for number in range(100):  # a process in the middle of exec has no command to be known by
         unit = Unit(
