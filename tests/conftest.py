@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.servers.kafka",
     "tests.servers.postgres",
     "tests.servers.catalogs",
+    "tests.servers.distributed",
 ]
 
 

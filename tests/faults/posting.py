@@ -19,19 +19,23 @@ from tests.api import Api
 from tests.oracle import Metric
 
 CLIENTS: Final = 6
-TYPE: Final = "fault.random"
 _FIRST: Final = datetime(2026, 4, 30, 22, tzinfo=UTC)
 _DIMENSIONS: Final = {"model": ["model"]}
+_VALUED: Final = ("SUM", "AVG", "MIN", "MAX", "LATEST", "UNIQUE_COUNT")
 
-METRICS: Final = {
-    **{
-        name: Metric(aggregation=name, event_type=TYPE, value=["v"], dimensions=_DIMENSIONS)
-        for name in ("SUM", "AVG", "MIN", "MAX", "LATEST", "UNIQUE_COUNT")
-    },
-    "COUNT": Metric(aggregation="COUNT", event_type=TYPE, dimensions={"key": ["key"]}),
-}
-# Created half-way, so that a backfill is killed too.
-LATE: Final = Metric(aggregation="SUM", event_type=TYPE, value=["w"], dimensions=_DIMENSIONS)
+
+def metrics_of(kind: str) -> dict[str, Metric]:
+    """By their names here, the metrics of events of that type."""
+    valued = {
+        name: Metric(aggregation=name, event_type=kind, value=["v"], dimensions=_DIMENSIONS)
+        for name in _VALUED
+    }
+    return valued | {"COUNT": Metric(aggregation="COUNT", event_type=kind, dimensions={"key": ["key"]})}
+
+
+def late_of(kind: str) -> dict[str, Metric]:
+    """A metric to create half-way, so that a backfill meets the faults too."""
+    return {"late": Metric(aggregation="SUM", event_type=kind, value=["w"], dimensions=_DIMENSIONS)}
 
 
 @dataclass
@@ -41,7 +45,9 @@ class Poster:
     number: int
     url: str
     over: Event
+    kind: str
     key: str = "mh_dev"
+    pause: float = 0.05  # seconds between two requests, at most
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     retries: int = 0
     positions: dict[str, int] = field(default_factory=dict)
@@ -53,7 +59,7 @@ class Poster:
                 self._insist(api, events)
                 self.acknowledged += events
                 self.positions = api.positions
-                if self.over.wait(random.uniform(0, 0.05)):
+                if self.over.wait(random.uniform(0, self.pause)):
                     return
 
     def _insist(self, api: Api, events: list[dict[str, Any]]) -> None:
@@ -98,8 +104,8 @@ class Poster:
         return {
             "specversion": "1.0",
             "id": f"{self.number}-{number}",
-            "source": "/faults",
-            "type": TYPE,
+            "source": f"/{self.kind}",
+            "type": self.kind,
             "subject": f"cus_{random.randrange(5)}",
             "time": moment.isoformat().replace("+00:00", "Z"),
             "data": {
@@ -126,34 +132,41 @@ def create(api: Api, metric: Metric) -> str:
 
 
 def assert_exact(api: Api, ids: dict[str, str], posters: list[Poster]) -> None:
+    """Every acknowledged event is counted once, and every usage is that of a recomputation."""
     for poster in posters:
         for partition, offset in poster.positions.items():
             api.positions[partition] = max(offset, api.positions.get(partition, 0))
-    _wait_until_counted(api, ids["SUM"], seconds=180)
+    _wait_until_counted(api, ids["SUM"], seconds=240)
 
     # Each client has ids of its own, so the clients' order among themselves does not matter.
     events = [event for poster in posters for event in poster.acknowledged]
     keys = {event["data"]["key"] for event in events}
     assert _counts_by_key(api, ids["COUNT"], len(keys)) == dict.fromkeys(keys, 1)
 
-    for name, metric in (METRICS | {"late": LATE}).items():
-        counted = oracle.rows(events, metric)
-        group_by = () if name == "COUNT" else ("subject", "model")
-        for size in (None, "MINUTE", "HOUR", "MONTH"):
-            asked = {"groupBy": ",".join(group_by)} if group_by else {}
-            asked |= {"windowSize": size} if size else {}
-            answer = api.meter(ids[name], **asked)
-            total, cells = oracle.answer(
-                counted,
-                aggregation=metric.aggregation,
-                start=_FIRST,
-                end=_FIRST + timedelta(days=1),
-                size=size,
-                group_by=group_by,
-            )
-            assert oracle.exact(answer["totalValue"]) == total, (name, size)
-            shown = _cells(answer, group_by)
-            assert shown == {cell: value for cell, (value, _) in cells.items()}, (name, size)
+    kind = posters[0].kind
+    metrics = metrics_of(kind) | late_of(kind)
+    for name, metric_id in ids.items():
+        _assert_usage(api, name, metric_id, metrics[name], events)
+
+
+def _assert_usage(api: Api, name: str, metric_id: str, metric: Metric, events: list[dict[str, Any]]) -> None:
+    counted = oracle.rows(events, metric)
+    group_by = () if name == "COUNT" else ("subject", "model")
+    for size in (None, "MINUTE", "HOUR", "MONTH"):
+        asked = {"groupBy": ",".join(group_by)} if group_by else {}
+        asked |= {"windowSize": size} if size else {}
+        answer = api.meter(metric_id, **asked)
+        total, cells = oracle.answer(
+            counted,
+            aggregation=metric.aggregation,
+            start=_FIRST,
+            end=_FIRST + timedelta(days=1),
+            size=size,
+            group_by=group_by,
+        )
+        assert oracle.exact(answer["totalValue"]) == total, (name, size)
+        shown = _cells(answer, group_by)
+        assert shown == {cell: value for cell, (value, _) in cells.items()}, (name, size)
 
 
 def _cells(answer: dict[str, Any], group_by: tuple[str, ...]) -> dict[oracle.Cell, object]:

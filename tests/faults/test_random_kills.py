@@ -12,12 +12,13 @@ from typing import Final
 import pytest
 
 from tests.api import Api
-from tests.faults.posting import CLIENTS, LATE, METRICS, Poster, assert_exact, create
+from tests.faults.posting import CLIENTS, Poster, assert_exact, create, late_of, metrics_of
 from tests.running import Server, free_port, run_cli
 
 pytestmark = pytest.mark.faults
 
 _KILLS: Final = 22
+_KIND: Final = "fault.random"
 
 
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     print(f"seed {seed}")
     random = Random(seed)
     data, port, over = tmp_path / "data", free_port(), Event()
-    posters = [Poster(number, f"http://127.0.0.1:{port}", over) for number in range(CLIENTS)]
+    posters = [Poster(number, f"http://127.0.0.1:{port}", over, _KIND) for number in range(CLIENTS)]
     ids: dict[str, str] = {}
     with ThreadPoolExecutor(CLIENTS) as threads:
         running: list[Future[None]] = []
@@ -34,7 +35,7 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
                 with Server(data, port=port) as server:
                     if kill in (0, _KILLS // 2):
                         with Api.of(server) as api:
-                            wanted = METRICS if kill == 0 else {"late": LATE}
+                            wanted = metrics_of(_KIND) if kill == 0 else late_of(_KIND)
                             ids |= {name: create(api, metric) for name, metric in wanted.items()}
                     running = running or [threads.submit(poster.run) for poster in posters]
                     over.wait(random.uniform(0.0, 1.5))

@@ -1,0 +1,225 @@
+"""The distributed form of meterhouse, started once for all tests that break it or only use it.
+
+Kafka, PostgreSQL, the ClickHouse stand-in, two ingest processes, two aggregators, query and a gateway, by
+`deploy/local/ctl`. Tests kill, stop and restart what they like; what they leave behind is put right before
+the next one. They share its tables, so each has an event type, a source and metrics of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.local.control import Installation, is_ready
+from deploy.local.machine import state_of
+from deploy.local.units import Unit
+from tests.api import Api
+from tests.running import clean_environment, free_port, run_cli
+
+PARTITIONS: Final = 12
+PATIENCE: Final = 120.0  # seconds for whatever has to happen at last, on a machine busy with other tests
+_START_SECONDS: Final = 60.0
+
+# Silent for that long, an aggregator is taken for dead.
+_SETTINGS: Final = {"METERHOUSE_KAFKA_SESSION_TIMEOUT": "PT2S"}
+
+
+def ctl(*arguments: str, folder: Path) -> str:
+    """Run deploy/local/ctl to its end, which must be a good one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local.control", *arguments, "--dir", str(folder)],
+        env=clean_environment(_SETTINGS),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Return once it holds; `what` has not come true otherwise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+@dataclass(slots=True)
+class Distributed:
+    """A running installation; its processes go by their names: `aggregator-1`, `postgres`, …
+
+    Aggregators of any number may be started, of the other services those that are there from the start.
+    """
+
+    folder: Path
+    _planned: Installation = field(init=False)
+    _units: dict[str, Unit] = field(init=False)
+    _altered: set[str] = field(init=False, default_factory=set)
+    _pids: dict[str, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._planned = Installation.load(self.folder)
+        self._units = {one.name: one for one in self._planned.units}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What `up` left for whoever wants to use the installation."""
+        lines = (self.folder / "env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def url(self) -> str:
+        """The gateway's address, which has all routes."""
+        return self.environment["METERHOUSE_URL"]
+
+    @property
+    def key(self) -> str:
+        return self.environment["METERHOUSE_KEY"]
+
+    def address(self, name: str) -> str:
+        """Where that one process answers."""
+        return f"http://127.0.0.1:{self._unit(name).port}"
+
+    def api(self) -> Api:
+        """Calls through the gateway."""
+        return Api(self.url, self.key)
+
+    # --- processes ---
+
+    def runs(self, name: str) -> bool:
+        """Whether there is such a process, stopped ones included."""
+        if name == "postgres":
+            return self._planned.postgres.pid is not None
+        return self._unit(name).pid is not None
+
+    def start(self, name: str, *, ready: bool = True, **environment: str) -> None:
+        """Start it, with that beside its environment, and return once it serves if it is to be `ready`."""
+        if name == "postgres":
+            self._planned.postgres.start()
+            return
+        unit = self._unit(name)
+        assert unit.pid is None, f"{name} runs already"
+        if environment:
+            self._altered.add(name)
+        altered = replace(unit, environment={**unit.environment, **_SETTINGS, **environment})
+        self._pids[name] = altered.launch()
+        if ready:
+            unit.wait_until(is_ready, _START_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; returns once it is gone."""
+        if name == "postgres":
+            self._planned.postgres.kill()
+        else:
+            self._unit(name).end(signal.SIGKILL)
+            self._altered.discard(name)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM; returns once it is gone."""
+        if name == "postgres":
+            self._planned.postgres.stop()
+        else:
+            self._unit(name).end(signal.SIGTERM)
+            self._altered.discard(name)
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: its connections stay open, and nobody answers."""
+        self._altered.add(name)
+        os.kill(self._pid(name), signal.SIGSTOP)
+        self.wait_until_paused(name)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        os.kill(self._pid(name), signal.SIGCONT)
+
+    def wait_until_paused(self, name: str) -> None:
+        """Return once something has stopped it."""
+        wait_for(lambda: state_of(self._pid(name)) == "T", f"{name} is paused")
+
+    def wait_until_killed(self, name: str, seconds: float = PATIENCE) -> None:
+        """Return once it has died of a SIGKILL; it must be one that `start` started."""
+        pid = self._pids.pop(name)
+        deadline = time.monotonic() + seconds
+        while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+            assert time.monotonic() < deadline, f"{name} runs on:\n{self.words(name)}"
+            time.sleep(0.02)
+        self._altered.discard(name)
+        status = os.waitstatus_to_exitcode(ended[1])
+        assert status == -signal.SIGKILL, f"{name} ended with {status}:\n{self.words(name)}"
+
+    def words(self, name: str) -> str:
+        """The last of what it has said."""
+        return self._unit(name).output.read_text(errors="replace")[-4000:]
+
+    def _unit(self, name: str) -> Unit:
+        if name not in self._units:
+            assert name.startswith("aggregator-")
+            port = free_port()
+            first = self._units["aggregator-1"]
+            command = [str(port) if part == str(first.port) else part for part in first.command]
+            self._units[name] = replace(first, name=name, port=port, command=command)
+        return self._units[name]
+
+    def _pid(self, name: str) -> int:
+        pid = self._unit(name).pid
+        assert pid is not None, f"{name} does not run:\n{self.words(name)}"
+        return pid
+
+    # --- all of it ---
+
+    def put_right(self) -> None:
+        """Everything runs as it did at first, and nothing else does."""
+        first = {one.name for one in self._planned.units}
+        for name, unit in self._units.items():
+            if unit.pid is not None and (name in self._altered or name not in first):
+                self.kill(name)
+        self._planned.postgres.start()
+        for name in first:
+            if self._unit(name).pid is None:
+                self.start(name)
+
+    def check(self) -> None:
+        """`meterhouse check` must find nothing."""
+        checked = run_cli("check", seconds=300, env=self.environment)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def end(self) -> None:
+        """Kill every process; nobody needs the data again."""
+        for unit in self._units.values():
+            unit.end(signal.SIGKILL)
+        self._planned.postgres.kill()
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distributed]:
+    """The one installation of the whole run; tests take `distributed`."""
+    folder = tmp_path_factory.mktemp("local")
+    try:
+        ctl("up", "--partitions", str(PARTITIONS), folder=folder)
+        running = Distributed(folder)
+        yield running
+        running.put_right()
+        ctl("down", folder=folder)
+        assert not running.runs("postgres")
+        assert not [one.name for one in Installation.load(folder).units if one.pid is not None]
+    finally:
+        if (folder / "plan.json").exists():
+            Distributed(folder).end()
+
+
+@pytest.fixture
+def distributed(started: Distributed) -> Distributed:
+    """The installation with everything running."""
+    started.put_right()
+    return started
