@@ -6,8 +6,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 Fault = Callable[[str], None]
+
+_STOP: Final = ":stop"
 
 
 def no_fault(point: str) -> None:
@@ -15,13 +18,17 @@ def no_fault(point: str) -> None:
 
 
 def fault_of(text: str) -> Fault:
-    """Kill this process at the n-th passing of a point ("planned:3"); without text, never."""
-    name, _, number = text.rpartition(":")
+    """Strike this process at the n-th passing of a point: "planned:3" kills it, "planned:3:stop" halts it.
+
+    A halted process goes on after a SIGCONT. Without text, nothing ever happens.
+    """
+    name, _, number = text.removesuffix(_STOP).rpartition(":")
+    strike = signal.SIGSTOP if text.endswith(_STOP) else signal.SIGKILL
     passed: Counter[str] = Counter()
 
     def pass_by(point: str) -> None:
         passed[point] += 1
         if point == name and passed[point] == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), strike)
 
     return pass_by if text else no_fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -30,14 +30,20 @@ from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.ports import BlockStore, Progress, ProgressLedger
 from meterhouse.telemetry.instruments import AggregatorInstruments
 
-
-def _points(prefix: str) -> tuple[str, ...]:
-    around = [f"{prefix}{side}:{table}" for table in Table for side in ("before", "after")]
-    return (f"{prefix}planned", *around, f"{prefix}advanced")
+# A backfill writes neither events nor identities.
+_BACKFILLED: Final = (Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR)
 
 
-# Every name that a worker calls its `fault` hook with.
-FAULT_POINTS: Final = ("claimed", *_points(""), *_points("backfill:"))
+def _points(prefix: str, tables: Iterable[Table]) -> tuple[str, ...]:
+    return tuple([f"{prefix}{side}:{table}" for table in tables for side in ("before", "after")])
+
+
+# Every name that a worker calls its `fault` hook with, where nobody died before it, and in a replay besides.
+FAULT_POINTS: Final = (
+    *("claimed", "planned", *_points("", Table), "advanced"),
+    *("backfill:planned", *_points("backfill:", _BACKFILLED), "backfill:advanced"),
+)
+REPLAY_POINTS: Final = (*_points("replay:", Table), *_points("replay:backfill:", _BACKFILLED))
 
 
 class LookTooOld(Exception):
@@ -66,6 +72,7 @@ class Insertion:
         Raises StoreUnavailable when the store cannot even say whether a block landed, LookTooOld, and Fenced;
         after any of them, claim again and replay.
         """
+        prefix = prefix if start.sure else f"replay:{prefix}"
         for block in blocks:
             began = self.clock()
             self.fault(f"{prefix}before:{block.table}")

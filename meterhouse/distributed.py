@@ -41,9 +41,7 @@ from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
 from meterhouse.domain.errors import LogBroken, NotFound, Unavailable
 from meterhouse.ports import Watermark
-from meterhouse.settings import (
-    KafkaSettings,
-)
+from meterhouse.settings import AggregatorSettings, KafkaSettings
 from meterhouse.stores import Stores, open_telemetry, shared_catalog, shared_clickhouse
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
@@ -54,9 +52,6 @@ from meterhouse.telemetry.spans import Spans
 
 Say = Callable[[str], None]
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-
-# An INSERT may run for 60 s, and before that the server may wait 30 s for a body that stalls.
-_RULES: Final = InsertRules(settle=110.0)
 
 # What a client of ours waits for; ClickHouse is told to give up sooner still.
 _QUERY_TIMEOUT: Final = timedelta(seconds=5)
@@ -159,7 +154,8 @@ async def serve_aggregator(place: Place) -> None:
     """Count the partitions that the group gives us until SIGTERM."""
     kafka = KafkaSettings()
     async with open_telemetry("meterhouse-aggregator") as shown, open_stores(shown) as stores:
-        crew = Crew(stores, AggregatorInstruments(shown.registry), shown.spans)
+        instruments = AggregatorInstruments(shown.registry)
+        crew = Crew(stores, instruments, shown.spans, _rules(AggregatorSettings()))
         checks = {
             "event log": stores.log.partitions,
             "catalog": stores.catalog.newest,
@@ -191,6 +187,7 @@ class Crew:
     stores: Stores
     instruments: AggregatorInstruments
     spans: Spans
+    rules: InsertRules
     _tasks: TaskGroup | None = None
     _running: dict[int, tuple[asyncio.Event, Task[None]]] = field(default_factory=dict)
     _broken: dict[int, str] = field(default_factory=dict)
@@ -252,12 +249,17 @@ class Crew:
             self.stores,
             partition,
             of=await self.stores.log.partitions(),
-            rules=_RULES,
+            rules=self.rules,
             instruments=self.instruments,
             spans=self.spans,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
             is_ours=lambda: partition in self._running,
         )
+
+
+def _rules(settings: AggregatorSettings) -> InsertRules:
+    look_age = settings.look_age.total_seconds()
+    return InsertRules(look_age=look_age, young_age=look_age / 2, settle=settings.settle.total_seconds())
 
 
 async def _report(assignment: GroupAssignment, stores: Stores) -> None:

@@ -58,6 +58,16 @@ class AggregatorSettings(BaseSettings):
     flush_age: Positive = Field(
         default=timedelta(milliseconds=200), description="Age that makes a batch due."
     )
+    look_age: Positive = Field(
+        default=timedelta(minutes=30),
+        description="Beyond this age nothing is inserted by what was seen: half of the time for which the "
+        "tables are sure to remember an INSERT's token.",
+    )
+    settle: Positive = Field(
+        default=timedelta(seconds=110),
+        description="After this time no INSERT of an aggregator that died can still land: it may run for "
+        "60 s, and before that the server may wait 30 s for a body that stalls.",
+    )
 
 
 class QuerySettings(BaseSettings):
@@ -249,5 +259,6 @@ class FaultSettings(BaseSettings):
 
     fault: str = Field(
         default="",
-        description="`point:n`: the process kills itself when it passes that fault point the n-th time.",
+        description="`point:n`: the process kills itself when it passes that fault point the n-th time; "
+        "`point:n:stop`: it stops itself, until a SIGCONT.",
     )

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -14,9 +15,18 @@ from typing import Final, Self
 
 from deploy.local.machine import free_ports
 
+PATIENCE: Final = 120.0  # seconds for whatever has to happen at last, on a machine busy with other tests
 READY: Final = "meterhouse is ready at http://"
 _START_SECONDS: Final = 60.0  # for a machine busy with other tests; see benchmarks/startup.py
 _STOP_SECONDS: Final = 10.0  # what SIGTERM is promised to take at most
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Return once it holds; `what` has not come true otherwise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
+        time.sleep(0.05)
 
 
 class NotReady(AssertionError):

@@ -14,7 +14,8 @@ import pytest
 
 from tests.faults.load import Load
 from tests.faults.posting import create, metrics_of
-from tests.servers.distributed import PARTITIONS, PATIENCE, Distributed, ctl
+from tests.running import PATIENCE
+from tests.servers.distributed import PARTITIONS, Distributed, ctl
 
 pytestmark = pytest.mark.faults
 

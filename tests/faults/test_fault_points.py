@@ -11,8 +11,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from aggregator.insertion import FAULT_POINTS
-from meterhouse.domain.block import Table
+from aggregator.insertion import FAULT_POINTS, REPLAY_POINTS
 from tests import oracle
 from tests.api import Api, cloud_event
 from tests.oracle import Metric
@@ -20,13 +19,6 @@ from tests.running import NotReady, Server, run_cli
 
 pytestmark = pytest.mark.faults
 
-# A backfill writes neither events nor identities.
-_NOT_BACKFILLED: Final = (Table.EVENTS, Table.EVENT_REPEATS, Table.EVENT_IDS)
-_POINTS: Final = [
-    point
-    for point in FAULT_POINTS
-    if not (point.startswith("backfill:") and point.rpartition(":")[2] in _NOT_BACKFILLED)
-]
 _AGGREGATIONS: Final = ("SUM", "COUNT", "AVG", "MIN", "MAX", "UNIQUE_COUNT", "LATEST")
 
 
@@ -76,7 +68,7 @@ def _run_until_killed(folder: Path, point: str, act: Callable[[Api], None]) -> N
     assert status == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", _POINTS)
+@pytest.mark.parametrize("point", FAULT_POINTS)
 def test_a_kill_at_any_step_loses_and_doubles_nothing(folder: Path, point: str) -> None:
     kind = f"fault.{point}"
     events, metrics = _events(kind), _metrics(kind)
@@ -101,8 +93,8 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(folder: Path, point: str) 
             step(api)
 
     _run_until_killed(folder, point, act)
-    if point.startswith(("before:", "after:", "backfill:before:", "backfill:after:")):
-        _run_until_killed(folder, point, _nothing)  # what was planned is replayed, and killed again
+    if (replayed := f"replay:{point}") in REPLAY_POINTS:
+        _run_until_killed(folder, replayed, _nothing)  # what was planned is replayed, and killed again
     with Server(folder) as server, Api.of(server) as api:
         create(api)
         post(api)  # what was not acknowledged is sent again; what was is a repeat

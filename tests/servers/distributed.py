@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,10 +23,9 @@ from deploy.local.control import Installation, is_ready
 from deploy.local.machine import state_of
 from deploy.local.units import Unit
 from tests.api import Api
-from tests.running import clean_environment, free_port, run_cli
+from tests.running import PATIENCE, clean_environment, free_port, run_cli, wait_for
 
 PARTITIONS: Final = 12
-PATIENCE: Final = 120.0  # seconds for whatever has to happen at last, on a machine busy with other tests
 _START_SECONDS: Final = 60.0
 
 # Silent for that long, an aggregator is taken for dead.
@@ -45,14 +44,6 @@ def ctl(*arguments: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Return once it holds; `what` has not come true otherwise."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 @dataclass(slots=True)

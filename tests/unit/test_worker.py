@@ -16,14 +16,14 @@ import pytest
 
 from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
 from aggregator.fault import no_fault
-from aggregator.insertion import FAULT_POINTS, LookTooOld
+from aggregator.insertion import FAULT_POINTS, REPLAY_POINTS, LookTooOld
 from aggregator.worker import Worker
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.memory.ledger import MemoryLedger
 from meterhouse.adapters.memory.log import MemoryLog
 from meterhouse.adapters.memory.store import MemoryStore
 from meterhouse.domain.billable_metric import Aggregation, Definition, VersionState
-from meterhouse.domain.block import Block, Seen, Table
+from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.errors import Fenced, LogBroken, StoreUnavailable
 from meterhouse.domain.event import Event, IdHash
 from meterhouse.domain.instant import MINUTE, Instant, parse
@@ -291,14 +291,34 @@ async def test_every_fault_point_is_passed() -> None:
         await setting.counted(2)
         setting.ledger.define(dataclasses.replace(SUM, version=2))
         await setting.active(2)
-    backfilled = {Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR}
-    never = {
-        f"backfill:{side}:{table}"
-        for side in ("before", "after")
-        for table in Table
-        if table not in backfilled
-    }
-    assert passed == set(FAULT_POINTS) - never
+    assert passed == set(FAULT_POINTS)
+
+
+class _Died(Exception):
+    """The fault hook ended the worker."""
+
+
+@pytest.mark.anyio
+async def test_a_replay_passes_points_of_its_own() -> None:
+    setting = Setting()
+    passed: set[str] = set()
+
+    def die(point: str) -> None:
+        if point.endswith("planned"):
+            raise _Died
+
+    setting.ledger.define(SUM)
+    await setting.log.append(_entries(1, 1))
+    with pytest.raises(_Died):
+        await setting.worker(fault=die).count(await setting.worker().claim())
+    progress = await setting.worker(fault=passed.add).claim()
+    setting.ledger.define(dataclasses.replace(SUM, version=2))
+    with pytest.raises(_Died):
+        await setting.worker(fault=die).backfill(progress)
+    await setting.worker(fault=passed.add).backfill(progress)
+    assert {point for point in passed if point.startswith("replay:")} == set(REPLAY_POINTS)
+    assert setting.values() == [Decimal(1)]
+    assert setting.values(version=2) == [Decimal(1)]
 
 
 @pytest.mark.anyio
