@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 Fault = Callable[[str], None]
@@ -17,10 +18,12 @@ def no_fault(point: str) -> None:
     """The fault hook of every worker that is not being tested."""
 
 
+@cache
 def fault_of(text: str) -> Fault:
     """Strike this process at the n-th passing of a point: "planned:3" kills it, "planned:3:stop" halts it.
 
-    A halted process goes on after a SIGCONT. Without text, nothing ever happens.
+    A halted process goes on after a SIGCONT. All workers of the process pass the same points, so the same
+    text is the same hook. Without text, nothing ever happens.
     """
     name, _, number = text.removesuffix(_STOP).rpartition(":")
     strike = signal.SIGSTOP if text.endswith(_STOP) else signal.SIGKILL

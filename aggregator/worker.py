@@ -143,6 +143,7 @@ class Worker:
                 progress = None
                 self.instruments.failures.labels(type(error).__name__).inc()
                 if isinstance(error, Fenced) and not self.is_ours():
+                    _log.info("taken over", partition=self.partition, reason="Fenced", error=str(error))
                     break
                 failures += 1
                 await self._pause(stop, failures, error)

@@ -8,7 +8,15 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
-from tests.faults.posting import CLIENTS, Poster, assert_exact, create, late_of, metrics_of
+from tests.faults.posting import (
+    CLIENTS,
+    Poster,
+    assert_exact,
+    create,
+    late_of,
+    metrics_of,
+    wait_until_counted,
+)
 from tests.servers.distributed import Distributed
 
 _FINISH_SECONDS: Final = 150  # a client insists for two minutes at most
@@ -32,6 +40,7 @@ class Load:
         self._threads = ThreadPoolExecutor(clients)
         self._running: list[Future[None]] = []
         self._ids: dict[str, str] = {}
+        self._late: list[str] = []
 
     @property
     def acknowledged(self) -> int:
@@ -47,20 +56,22 @@ class Load:
 
     def create_late(self) -> None:
         """Create one metric more, for which all that was posted so far is counted in arrears."""
-        self._create(late=True)
+        with self._distributed.api() as api:
+            self._late.append(create(api, late_of(self.kind)))
+
+    def wait_until_counted(self) -> None:
+        """Return once all that is acknowledged by now is counted, while the load goes on."""
+        with self._distributed.api() as api:
+            wait_until_counted(api, self._ids["SUM"], self.posters)
 
     def assert_exact(self) -> None:
         """The ledger, once the load is over; waits until all of it is counted."""
         with self._distributed.api() as api:
-            assert_exact(api, self._ids, self.posters)
-
-    def _create(self, *, late: bool) -> None:
-        with self._distributed.api() as api:
-            wanted = late_of(self.kind) if late else metrics_of(self.kind)
-            self._ids |= {name: create(api, metric) for name, metric in wanted.items()}
+            assert_exact(api, self._ids, self._late, self.posters)
 
     def __enter__(self) -> Self:
-        self._create(late=False)
+        with self._distributed.api() as api:
+            self._ids = {name: create(api, metric) for name, metric in metrics_of(self.kind).items()}
         self._running = [self._threads.submit(poster.run) for poster in self.posters]
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,9 +33,9 @@ def metrics_of(kind: str) -> dict[str, Metric]:
     return valued | {"COUNT": Metric(aggregation="COUNT", event_type=kind, dimensions={"key": ["key"]})}
 
 
-def late_of(kind: str) -> dict[str, Metric]:
+def late_of(kind: str) -> Metric:
     """A metric to create half-way, so that a backfill meets the faults too."""
-    return {"late": Metric(aggregation="SUM", event_type=kind, value=["w"], dimensions=_DIMENSIONS)}
+    return Metric(aggregation="SUM", event_type=kind, value=["w"], dimensions=_DIMENSIONS)
 
 
 @dataclass
@@ -131,12 +131,12 @@ def create(api: Api, metric: Metric) -> str:
     return str(api.create_metric(metric.event_type, metric.aggregation, **fields)["id"])
 
 
-def assert_exact(api: Api, ids: dict[str, str], posters: list[Poster]) -> None:
-    """Every acknowledged event is counted once, and every usage is that of a recomputation."""
-    for poster in posters:
-        for partition, offset in poster.positions.items():
-            api.positions[partition] = max(offset, api.positions.get(partition, 0))
-    _wait_until_counted(api, ids["SUM"], seconds=240)
+def assert_exact(api: Api, ids: Mapping[str, str], late: Sequence[str], posters: Sequence[Poster]) -> None:
+    """Every acknowledged event is counted once, and every usage is that of a recomputation.
+
+    `ids` are those of `metrics_of` by their names, `late` those of metrics made half-way.
+    """
+    wait_until_counted(api, ids["SUM"], posters)
 
     # Each client has ids of its own, so the clients' order among themselves does not matter.
     events = [event for poster in posters for event in poster.acknowledged]
@@ -144,18 +144,20 @@ def assert_exact(api: Api, ids: dict[str, str], posters: list[Poster]) -> None:
     assert _counts_by_key(api, ids["COUNT"], len(keys)) == dict.fromkeys(keys, 1)
 
     kind = posters[0].kind
-    metrics = metrics_of(kind) | late_of(kind)
-    for name, metric_id in ids.items():
-        _assert_usage(api, name, metric_id, metrics[name], events)
+    for name, metric in metrics_of(kind).items():
+        _assert_usage(api, [ids[name]], metric, events)
+    _assert_usage(api, late, late_of(kind), events)
 
 
-def _assert_usage(api: Api, name: str, metric_id: str, metric: Metric, events: list[dict[str, Any]]) -> None:
+def _assert_usage(
+    api: Api, metric_ids: Sequence[str], metric: Metric, events: Sequence[dict[str, Any]]
+) -> None:
+    """Each of these metrics, which are defined alike, has the usage of a recomputation."""
     counted = oracle.rows(events, metric)
-    group_by = () if name == "COUNT" else ("subject", "model")
+    group_by = () if metric.aggregation == "COUNT" else ("subject", "model")
     for size in (None, "MINUTE", "HOUR", "MONTH"):
         asked = {"groupBy": ",".join(group_by)} if group_by else {}
         asked |= {"windowSize": size} if size else {}
-        answer = api.meter(metric_id, **asked)
         total, cells = oracle.answer(
             counted,
             aggregation=metric.aggregation,
@@ -164,9 +166,11 @@ def _assert_usage(api: Api, name: str, metric_id: str, metric: Metric, events: l
             size=size,
             group_by=group_by,
         )
-        assert oracle.exact(answer["totalValue"]) == total, (name, size)
-        shown = _cells(answer, group_by)
-        assert shown == {cell: value for cell, (value, _) in cells.items()}, (name, size)
+        for metric_id in metric_ids:
+            answer = api.meter(metric_id, **asked)
+            assert oracle.exact(answer["totalValue"]) == total, (metric, size)
+            shown = _cells(answer, group_by)
+            assert shown == {cell: value for cell, (value, _) in cells.items()}, (metric, size)
 
 
 def _cells(answer: dict[str, Any], group_by: tuple[str, ...]) -> dict[oracle.Cell, object]:
@@ -181,9 +185,15 @@ def _cells(answer: dict[str, Any], group_by: tuple[str, ...]) -> dict[oracle.Cel
     return found
 
 
-def _wait_until_counted(api: Api, metric_id: str, seconds: float) -> None:
-    """A replay may have to sit out an INSERT of the killed process, longer than one question waits."""
-    deadline = time.monotonic() + seconds
+def wait_until_counted(api: Api, metric_id: str, posters: Sequence[Poster]) -> None:
+    """Return once all that these were told is safe is counted; `api` asks for no less from now on.
+
+    A replay may have to sit out an INSERT of the killed process, longer than one question waits.
+    """
+    for poster in posters:
+        for partition, offset in dict(poster.positions).items():
+            api.positions[partition] = max(offset, api.positions.get(partition, 0))
+    deadline = time.monotonic() + 240
     status = 504
     while status == 504:
         assert time.monotonic() < deadline, "the log is not counted to its end"

@@ -28,6 +28,7 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     data, port, over = tmp_path / "data", free_port(), Event()
     posters = [Poster(number, f"http://127.0.0.1:{port}", over, _KIND) for number in range(CLIENTS)]
     ids: dict[str, str] = {}
+    late: list[str] = []
     with ThreadPoolExecutor(CLIENTS) as threads:
         running: list[Future[None]] = []
         try:
@@ -35,8 +36,10 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
                 with Server(data, port=port) as server:
                     if kill in (0, _KILLS // 2):
                         with Api.of(server) as api:
-                            wanted = metrics_of(_KIND) if kill == 0 else late_of(_KIND)
-                            ids |= {name: create(api, metric) for name, metric in wanted.items()}
+                            if kill == 0:
+                                ids = {name: create(api, one) for name, one in metrics_of(_KIND).items()}
+                            else:
+                                late = [create(api, late_of(_KIND))]
                     running = running or [threads.submit(poster.run) for poster in posters]
                     over.wait(random.uniform(0.0, 1.5))
                     server.kill()
@@ -44,7 +47,7 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
                 over.set()
                 for one in running:
                     one.result(120)
-                assert_exact(api, ids, posters)
+                assert_exact(api, ids, late, posters)
                 server.stop()
         finally:
             over.set()

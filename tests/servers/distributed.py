@@ -8,11 +8,14 @@ the next one. They share its tables, so each has an event type, a source and met
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -28,8 +31,11 @@ from tests.running import PATIENCE, clean_environment, free_port, run_cli, wait_
 PARTITIONS: Final = 12
 _START_SECONDS: Final = 60.0
 
-# Silent for that long, an aggregator is taken for dead.
-_SETTINGS: Final = {"METERHOUSE_KAFKA_SESSION_TIMEOUT": "PT2S"}
+# Silent for that long, an aggregator is taken for dead; and fewer, larger batches cost less.
+_SETTINGS: Final = {
+    "METERHOUSE_KAFKA_SESSION_TIMEOUT": "PT2S",
+    "METERHOUSE_AGGREGATOR_FLUSH_AGE": "PT0.5S",
+}
 
 
 def ctl(*arguments: str, folder: Path) -> str:
@@ -58,6 +64,7 @@ class Distributed:
     _units: dict[str, Unit] = field(init=False)
     _altered: set[str] = field(init=False, default_factory=set)
     _pids: dict[str, int] = field(init=False, default_factory=dict)
+    _silent_until: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._planned = Installation.load(self.folder)
@@ -104,6 +111,7 @@ class Distributed:
         if environment:
             self._altered.add(name)
         altered = replace(unit, environment={**unit.environment, **_SETTINGS, **environment})
+        self._silent_until[name] = unit.output.stat().st_size if unit.output.exists() else 0
         self._pids[name] = altered.launch()
         if ready:
             unit.wait_until(is_ready, _START_SECONDS)
@@ -150,8 +158,9 @@ class Distributed:
         assert status == -signal.SIGKILL, f"{name} ended with {status}:\n{self.words(name)}"
 
     def words(self, name: str) -> str:
-        """The last of what it has said."""
-        return self._unit(name).output.read_text(errors="replace")[-4000:]
+        """What it has said since it was started, the last of it."""
+        said = self._unit(name).output.read_bytes()[self._silent_until.get(name, 0) :]
+        return said[-20_000:].decode(errors="replace")
 
     def _unit(self, name: str) -> Unit:
         if name not in self._units:
@@ -193,20 +202,26 @@ class Distributed:
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distributed]:
+def started() -> Iterator[Distributed]:
     """The one installation of the whole run; tests take `distributed`."""
-    folder = tmp_path_factory.mktemp("local")
-    try:
+    folder = Path(tempfile.mkdtemp(prefix="meterhouse-local-"))  # pytest's are removed by other runs of it
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        stack.callback(_end, folder)
         ctl("up", "--partitions", str(PARTITIONS), folder=folder)
         running = Distributed(folder)
+        stack.callback(running.end)
         yield running
         running.put_right()
         ctl("down", folder=folder)
         assert not running.runs("postgres")
         assert not [one.name for one in Installation.load(folder).units if one.pid is not None]
-    finally:
-        if (folder / "plan.json").exists():
-            Distributed(folder).end()
+
+
+def _end(folder: Path) -> None:
+    """Whatever came up of an installation that did not come up as a whole."""
+    if (folder / "plan.json").exists():
+        Distributed(folder).end()
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from tests.running import wait_for
 _PASS: Final = """
 import sys
 from aggregator.fault import fault_of
-fault = fault_of(sys.argv[1])
 for point in ("before:events", "planned", "planned", "planned"):
-    fault(point)
+    fault_of(sys.argv[1])(point)  # as each worker of a process asks for it
     print(point, flush=True)
 """
 
