@@ -113,6 +113,7 @@ class Worker:
     _known: tuple[int, DefinitionsByType] | None = field(init=False, default=None)
     _settled: int | None = field(init=False, default=None)
     _quiet_at: float = field(init=False, default=0.0)
+    _oldest_uncounted: Instant | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._insertion = Insertion(
@@ -158,6 +159,7 @@ class Worker:
         self._settled = None
         self._quiet_at = self.clock()
         self.instruments.counted_offset.labels(str(self.partition)).set(progress.next_offset)
+        self.instruments.lag_seconds.labels(str(self.partition)).set_function(self._lag_seconds)
         await self._check(progress)
         return progress if progress.pending_last is None else await self._replay(progress)
 
@@ -166,6 +168,7 @@ class Worker:
         unread = await self._unread(progress)
         if unread == 0:
             self._quiet_at = self.clock()
+            self._oldest_uncounted = None
         pause = seconds_until_flush(self.policy, unread=unread, waited=self.clock() - self._quiet_at)
         if pause == 0:
             progress = await self.count(progress)
@@ -184,6 +187,7 @@ class Worker:
         if not records:
             return progress
         self._quiet_at, read_at_ns = quiet_at, self.spans.now()
+        self._oldest_uncounted = records[0].received_at
         events = await self._decode(records)
         with self.spans.batch(events, records, began_at_ns=began_at_ns, read_at_ns=read_at_ns):
             planned_at = self.clock()
@@ -322,6 +326,9 @@ class Worker:
         """
         unread = await self._unread(progress)
         following = progress.next_offset
+        self._oldest_uncounted = None
+        for oldest in await self.log_reader.read(self.partition, following, 1) if unread else ():
+            self._oldest_uncounted = oldest.received_at
         if progress.pending_last is None and unread and await self.store.holds(self.partition, following):
             await self.ledger.confirm(progress)  # unless whoever claimed it after us has counted on
             raise _broken(progress, f"is counted further: ClickHouse holds offset {following} already")
@@ -351,6 +358,11 @@ class Worker:
             self.instruments.failures.labels(type(error).__name__).inc()
             _log.warning("stopped early", partition=self.partition, error=str(error))
         _log.info("stopped", partition=self.partition, offset=progress.next_offset)
+
+    def _lag_seconds(self) -> float:
+        """As of now, since it is asked for while the loop may hang."""
+        oldest = self._oldest_uncounted
+        return 0.0 if oldest is None else max(0.0, (self.time_of_day.now() - oldest) / SECOND)
 
     def _measure(self, records: Sequence[LogRecord], blocks: Sequence[Block]) -> None:
         self.instruments.batch_events.observe(len(records))

@@ -7,10 +7,11 @@ from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +25,7 @@ from meterhouse.adapters.data_folder import DataFolder, FolderInUse
 from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
-from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings, LogSettings
+from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings, LogSettings, what_is_wrong
 from meterhouse.stores import shared_catalog, shared_clickhouse
 from meterhouse.telemetry.logs import configure_logs
 
@@ -62,9 +63,16 @@ def main() -> None:
     try:
         configure_logs(LogSettings().level)
         app()
+    except ValidationError as error:
+        _fail(what_is_wrong(error), error)
     except (MeterhouseError, FolderInUse, demonstration.DemoFailed, OSError) as error:
-        Console(stderr=True).print(f"meterhouse: {error}", style="red", markup=False, highlight=False)
-        raise SystemExit(1) from error
+        _fail(str(error), error)
+
+
+def _fail(sentence: str, error: Exception) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(f"meterhouse: {sentence}", style="red", markup=False, highlight=False)
+    raise SystemExit(1) from error
 
 
 @app.command()

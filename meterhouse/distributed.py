@@ -217,6 +217,7 @@ class Crew:
             await task
         for partition in partitions:
             self._broken.pop(partition, None)
+            self.instruments.forget(partition)
 
     async def require_whole(self) -> None:
         """Raise LogBroken while a partition of ours cannot be counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FilePath, PositiveInt, SecretStr, model_validator
+from pydantic import Field, FilePath, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meterhouse.adapters.kafka.limits import DeliveryLimits
@@ -18,6 +18,20 @@ from meterhouse.adapters.kafka.servers import KafkaServers
 
 def _prefix(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore")
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """A sentence that names the variables and never their values, which may be secrets."""
+    kind = next((one for one in BaseSettings.__subclasses__() if one.__name__ == error.title), None)
+    prefix = "" if kind is None else str(kind.model_config.get("env_prefix"))
+    return "; ".join(
+        f"{_variable(prefix, one['loc'])}: {one['msg']}" for one in error.errors(include_input=False)
+    )
+
+
+def _variable(prefix: str, place: tuple[int | str, ...]) -> str:
+    name = ".".join(map(str, place))
+    return name if name.startswith(prefix) else f"{prefix}{name.upper()}"
 
 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]

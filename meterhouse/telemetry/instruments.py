@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from meterhouse.domain.disposition import Disposition, Flaw
+
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -16,6 +18,8 @@ def new_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     return registry
 
+
+_FAILURES: Final = ("Fenced", "LookTooOld", "StoreUnavailable", "CatalogUnavailable", "LogUnavailable")
 
 Observe = Callable[[float], None]
 
@@ -87,13 +91,13 @@ class AggregatorInstruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "meterhouse_aggregator_events",
-            "First-seen events written, by what became of them.",
+            f"First-seen events written, by what became of them: {', '.join(Disposition)}.",
             ["disposition"],
             registry=registry,
         )
         self.unusable = Counter(
             "meterhouse_aggregator_unusable",
-            "Times a billable metric could not use a first-seen event, by reason.",
+            f"Times a billable metric could not use a first-seen event, by reason: {', '.join(Flaw)}.",
             ["reason"],
             registry=registry,
         )
@@ -129,9 +133,15 @@ class AggregatorInstruments:
             ["partition"],
             registry=registry,
         )
+        self.lag_seconds = Gauge(
+            "meterhouse_aggregator_lag_seconds",
+            "How long ago the oldest record that is not counted yet was received; 0 while there is none.",
+            ["partition"],
+            registry=registry,
+        )
         self.counted_until = Gauge(
             "meterhouse_aggregator_counted_until_timestamp_seconds",
-            "When the last counted record was received; with unread records, time() minus it is the lag.",
+            "When the last counted record was received.",
             ["partition"],
             registry=registry,
         )
@@ -143,7 +153,26 @@ class AggregatorInstruments:
         )
         self.failures = Counter(
             "meterhouse_aggregator_failures",
-            "Times the aggregator had to claim its partition again, by reason.",
+            "Times a partition had to be claimed again, or was lost, by reason: Fenced is an epoch lost to"
+            " another aggregator, LookTooOld a pause that was too long, others name what was unavailable.",
             ["reason"],
             registry=registry,
         )
+        # What begins at 0 is seen to grow from the first time on.
+        for disposition in Disposition:
+            self.events.labels(disposition)
+        for flaw in Flaw:
+            self.unusable.labels(flaw)
+        for reason in _FAILURES:
+            self.failures.labels(reason)
+
+    def forget(self, partition: int) -> None:
+        """Show nothing more of a partition that is another aggregator's now."""
+        for gauge in (
+            self.unread,
+            self.counted_offset,
+            self.lag_seconds,
+            self.counted_until,
+            self.pending_since,
+        ):
+            gauge.remove(str(partition))

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import time
+from decimal import Decimal
+from typing import Final
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from meterhouse.domain.block import Table
+from tests import documents
 from tests.api import Api, cloud_event
 from tests.running import Server
+
+# Of failures, and of what is being done just now.
+UNMOVED: Final = {
+    "meterhouse_aggregator_failures_total",
+    "meterhouse_aggregator_dead_letters_total",
+    "meterhouse_aggregator_unread_records",
+    "meterhouse_aggregator_lag_seconds",
+    "meterhouse_aggregator_pending_since_timestamp_seconds",
+}
+INSTRUMENTS: Final = frozenset(re.findall(r"^\| `(\w+)`", documents.instruments(), re.MULTILINE))
 
 
 def samples(server: Server) -> dict[str, float]:
@@ -50,3 +67,47 @@ def test_metrics_count_what_was_accepted_refused_and_counted(server: Server, api
     assert grown(asked) >= 1
     assert grown('meterhouse_query_seconds_count{route="unknown",status="404"}') == 1
     assert after["process_resident_memory_bytes"] > 0
+
+
+def test_what_is_unusable_is_counted_by_reason(server: Server, api: Api) -> None:
+    metric = api.create_metric("metrics.flawed", "SUM", valueProperty="$.v")
+    users = api.create_metric("metrics.flawed", "UNIQUE_COUNT", valueProperty="$.u")
+    before = samples(server)
+    values: dict[str, list[dict[str, object]]] = {
+        "missing": [{}, {"w": 1}],
+        "not_a_number": [{"v": "no"}, {"v": None}, {"v": True}],
+        "out_of_range": [{"v": 10**20}],
+        "too_precise": [{"v": Decimal("0.0000000000000000001")}],
+    }
+    events: list[dict[str, object]] = [data for some in values.values() for data in some]
+    api.ingest(*[cloud_event("metrics.flawed", f"f{i}", {**data, "u": "x"}) for i, data in enumerate(events)])
+    api.ingest(cloud_event("metrics.flawed", "scalar", {"v": 1, "u": [1]}))
+    assert api.total(metric["id"]) == api.total(users["id"]) == 1
+    after = samples(server)
+    values["not_a_scalar"] = [{"u": [1]}]
+    for reason, some in values.items():
+        name = f'meterhouse_aggregator_unusable_total{{reason="{reason}"}}'
+        assert after[name] - before[name] == len(some), reason
+
+
+def test_every_instrument_moves_but_those_of_failures(server: Server, api: Api) -> None:
+    metric = api.create_metric("metrics.moved", "SUM", valueProperty="$.v")
+    event = cloud_event("metrics.moved", "v1", {"v": 1})
+    api.ingest(event, cloud_event("metrics.moved", "v2", {"v": "no"}))
+    api.ingest(event)
+    api.post_single({})
+    assert api.total(metric["id"]) == 1
+    after = samples(server)
+    moved = {name.partition("{")[0] for name, value in after.items() if value > 0}
+    shown = {name.partition("{")[0] for name in after}
+    for instrument in INSTRUMENTS:
+        names = {instrument, f"{instrument}_count"}
+        assert names & shown, instrument
+        assert names & moved or instrument in UNMOVED, instrument
+    for pool in ("catalog", "clickhouse"):
+        assert after[f'meterhouse_pool_wait_seconds_count{{pool="{pool}"}}'] > 0
+    for table in Table:
+        assert (
+            after[f'meterhouse_aggregator_insert_seconds_count{{table="{table}"}}'] > 0 or "rollups" in table
+        )
+    assert time.time() - after['meterhouse_aggregator_counted_until_timestamp_seconds{partition="0"}'] < 600

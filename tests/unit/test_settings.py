@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from meterhouse.adapters.catalog.engines import DatabaseLimits
-from meterhouse.settings import CatalogSettings, KafkaSettings
+from meterhouse.settings import CatalogSettings, KafkaSettings, LogSettings, TelemetrySettings, what_is_wrong
 
 _URL = "postgresql://meter:s3cret@127.0.0.1/meterhouse"
 
@@ -69,3 +69,36 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
     certificate.touch()
     with pytest.raises(ValidationError, match="belong together"):
         KafkaSettings(ssl_certfile=certificate)
+
+
+def test_a_setting_that_is_wrong_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERHOUSE_LOG_LEVEL", "hunter2")
+    with pytest.raises(ValidationError) as caught:
+        LogSettings()
+    said = what_is_wrong(caught.value)
+    assert said.startswith("METERHOUSE_LOG_LEVEL: Input should be 'DEBUG'")
+    assert "hunter2" not in said
+    monkeypatch.setenv("METERHOUSE_KAFKA_SASL_PASSWORD", "hunter2")
+    monkeypatch.setenv("METERHOUSE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    with pytest.raises(ValidationError) as caught:
+        KafkaSettings()
+    assert "needs sasl_username" in what_is_wrong(caught.value)
+    assert "hunter2" not in what_is_wrong(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "exports"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_spans_leave_only_where_a_collector_is_named(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], exports: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert TelemetrySettings().exports_spans is exports

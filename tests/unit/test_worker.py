@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 
 from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
 from aggregator.fault import no_fault
@@ -26,8 +27,9 @@ from meterhouse.domain.billable_metric import Aggregation, Definition, VersionSt
 from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.errors import Fenced, LogBroken, StoreUnavailable
 from meterhouse.domain.event import Event, IdHash
-from meterhouse.domain.instant import MINUTE, Instant, parse
+from meterhouse.domain.instant import MINUTE, SECOND, Instant, parse
 from meterhouse.ports import BlockStore, Entry
+from meterhouse.telemetry.instruments import AggregatorInstruments
 from tests.property.stepping import FaultyStore, offload
 
 NOON = parse("2026-05-01T12:00:00Z")
@@ -242,6 +244,38 @@ async def test_a_fenced_worker_writes_nothing_and_claims_again() -> None:
 
 
 @pytest.mark.anyio
+async def test_its_lag_is_the_age_of_the_oldest_record_that_is_not_counted() -> None:
+    setting = Setting()
+    setting.ledger.define(SUM)
+    await setting.log.append(_entries(1, 2))
+    worker = dataclasses.replace(setting.worker(), time_of_day=At(NOON + 90 * SECOND))
+    progress = await worker.claim()
+    assert _shown(worker.instruments.lag_seconds) == {"0": 90}
+    async with asyncio.timeout(60):
+        while progress.next_offset < 2:
+            progress = await worker.turn(progress)
+    await worker.turn(progress)
+    assert _shown(worker.instruments.lag_seconds) == {"0": 0}
+
+
+def test_what_is_forgotten_of_a_partition_is_shown_no_more() -> None:
+    instruments = AggregatorInstruments(CollectorRegistry())
+    gauges = [one for one in vars(instruments).values() if "partition" in one._labelnames]
+    for gauge in gauges:
+        gauge.labels("0").set(1)
+        gauge.labels("1").set(1)
+    instruments.forget(0)
+    instruments.forget(7)
+    assert [_shown(gauge) for gauge in gauges] == [{"1": 1}] * 5
+
+
+def _shown(gauge: Gauge) -> dict[str, float]:
+    """What is shown of each partition."""
+    [family] = gauge.collect()
+    return {sample.labels["partition"]: sample.value for sample in family.samples}
+
+
+@pytest.mark.anyio
 async def test_a_log_that_was_truncated_stops_it() -> None:
     setting = Setting()
     await setting.log.append(_entries(1, 2))
@@ -338,6 +372,7 @@ async def test_a_fenced_worker_claims_again_only_what_is_still_ours(ours: bool) 
         stop.set()
     await asyncio.wait_for(running, 10)
     assert setting.values() == [Decimal(1), Decimal(2)][: 1 + ours]
+    assert worker.instruments.failures.labels("Fenced")._value.get() == 1
 
 
 @pytest.mark.anyio
