@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -35,7 +35,7 @@ from meterhouse.telemetry.instruments import (
 _DOCS: Final = Path(__file__).parents[1] / "docs"
 _HOW: Final = "<!-- made by `uv run python -m tests.documents`; tests/unit/test_documents.py compares -->"
 
-_INSTRUMENTS: Final = {
+INSTRUMENTS: Final[dict[str, Callable[[CollectorRegistry], object]]] = {
     "ingest": IngestInstruments,
     "aggregator": AggregatorInstruments,
     "query": QueryInstruments,
@@ -64,16 +64,24 @@ def instruments() -> str:
         "Each process also shows its memory, CPU and open files (`process_…`). Times are in seconds. A",
         "histogram `x` is `x_bucket`, `x_count` and `x_sum`.",
     ]
-    for service, kind in _INSTRUMENTS.items():
+    for service, kind in INSTRUMENTS.items():
         lines += ["", f"## {service}", "", "| instrument | kind | labels | shows |", "|---|---|---|---|"]
         lines += [_instrument(one) for one in vars(kind(CollectorRegistry())).values()]
     return "\n".join(lines) + "\n"
 
 
+def names_of(kind: Callable[[CollectorRegistry], object]) -> list[str]:
+    """The instruments that a class of them declares, as Prometheus names them."""
+    return [_name(one) for one in vars(kind(CollectorRegistry())).values()]
+
+
 def _instrument(one: Any) -> str:
-    name = f"{one._name}_total" if one._type == "counter" else one._name
     labels = ", ".join(f"`{label}`" for label in one._labelnames)
-    return f"| `{name}` | {one._type} | {labels} | {one._documentation} |"
+    return f"| `{_name(one)}` | {one._type} | {labels} | {one._documentation} |"
+
+
+def _name(one: Any) -> str:
+    return f"{one._name}_total" if one._type == "counter" else str(one._name)
 
 
 def settings() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from decimal import Decimal
 from typing import Final
@@ -23,12 +22,12 @@ UNMOVED: Final = {
     "meterhouse_aggregator_lag_seconds",
     "meterhouse_aggregator_pending_since_timestamp_seconds",
 }
-INSTRUMENTS: Final = frozenset(re.findall(r"^\| `(\w+)`", documents.instruments(), re.MULTILINE))
+INSTRUMENTS: Final = [name for kind in documents.INSTRUMENTS.values() for name in documents.names_of(kind)]
 
 
-def samples(server: Server) -> dict[str, float]:
+def samples(url: str) -> dict[str, float]:
     """Every sample by its name and labels, as Prometheus writes them."""
-    response = httpx.get(server.url + "/metrics")
+    response = httpx.get(url + "/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     found = {}
     for family in text_string_to_metric_families(response.text):
@@ -40,7 +39,7 @@ def samples(server: Server) -> dict[str, float]:
 
 def test_metrics_count_what_was_accepted_refused_and_counted(server: Server, api: Api) -> None:
     metric = api.create_metric("metrics.seen", "SUM", valueProperty="$.v")
-    before = samples(server)
+    before = samples(server.url)
     event = cloud_event("metrics.seen", "m1", {"v": 1})
     api.ingest(event, cloud_event("metrics.seen", "m2", {"v": "no"}), cloud_event("metrics.other", "m3", {}))
     api.ingest(event)
@@ -48,7 +47,7 @@ def test_metrics_count_what_was_accepted_refused_and_counted(server: Server, api
     assert api.post_single({"type": "metrics.seen"}).status_code == 400
     assert api.total(metric["id"]) == 1
     assert httpx.get(server.url + "/v0/nothing/here").status_code == 404
-    after = samples(server)
+    after = samples(server.url)
 
     def grown(name: str) -> float:
         return after.get(name, 0) - before.get(name, 0)
@@ -72,7 +71,7 @@ def test_metrics_count_what_was_accepted_refused_and_counted(server: Server, api
 def test_what_is_unusable_is_counted_by_reason(server: Server, api: Api) -> None:
     metric = api.create_metric("metrics.flawed", "SUM", valueProperty="$.v")
     users = api.create_metric("metrics.flawed", "UNIQUE_COUNT", valueProperty="$.u")
-    before = samples(server)
+    before = samples(server.url)
     values: dict[str, list[dict[str, object]]] = {
         "missing": [{}, {"w": 1}],
         "not_a_number": [{"v": "no"}, {"v": None}, {"v": True}],
@@ -83,7 +82,7 @@ def test_what_is_unusable_is_counted_by_reason(server: Server, api: Api) -> None
     api.ingest(*[cloud_event("metrics.flawed", f"f{i}", {**data, "u": "x"}) for i, data in enumerate(events)])
     api.ingest(cloud_event("metrics.flawed", "scalar", {"v": 1, "u": [1]}))
     assert api.total(metric["id"]) == api.total(users["id"]) == 1
-    after = samples(server)
+    after = samples(server.url)
     values["not_a_scalar"] = [{"u": [1]}]
     for reason, some in values.items():
         name = f'meterhouse_aggregator_unusable_total{{reason="{reason}"}}'
@@ -97,7 +96,7 @@ def test_every_instrument_moves_but_those_of_failures(server: Server, api: Api) 
     api.ingest(event)
     api.post_single({})
     assert api.total(metric["id"]) == 1
-    after = samples(server)
+    after = samples(server.url)
     moved = {name.partition("{")[0] for name, value in after.items() if value > 0}
     shown = {name.partition("{")[0] for name in after}
     for instrument in INSTRUMENTS:
