@@ -173,6 +173,30 @@ async def _migrate_clickhouse() -> None:
         await migrate_tables(pool)
 
 
+@app.command()
+def provision(
+    merchant: Annotated[str, typer.Option(help="The merchant, org_….")],
+    product: Annotated[str | None, typer.Option(help="A product of the merchant, prod_….")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="METERHOUSE_PROVISION_KEY", help="An API key of the merchant, of your choosing."),
+    ] = None,
+    data: KeysData = None,
+) -> None:
+    """Make a merchant, a product and a key unless they are there: for scripts that know them beforehand."""
+
+    async def make() -> None:
+        async with _catalog(data) as catalog:
+            await catalog.ensure_merchant(merchant)
+            if product is not None:
+                await catalog.ensure_product(merchant, product)
+            if key is not None:
+                await catalog.ensure_key(merchant, key)
+
+    asyncio.run(make())
+    typer.echo(f"{merchant} is there" + (f", with product {product}" if product else ""))
+
+
 @keys_app.command("create")
 def create_key(
     merchant: Annotated[str, typer.Option(help="The merchant the key belongs to, org_…; made if new.")],
