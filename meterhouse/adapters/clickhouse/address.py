@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from meterhouse.domain.errors import StoreUnavailable
+
 _EMBEDDED: Final = "chdb"
 _PORTS: Final = {"http": 8123, "https": 8443}
 _OPTIONS: Final = frozenset({"ca_cert"})
@@ -67,10 +69,11 @@ class Address:
     def connect(self, timeout: timedelta) -> Client:
         """A client of its own connection, with no session on the server. Blocks for two small queries.
 
-        `timeout` bounds both connecting and the wait for (more of) an answer. Raises ClickHouseError.
+        `timeout` bounds both connecting and the wait for (more of) an answer. Raises ClickHouseError, and
+        StoreUnavailable where the embedded engine is not installed.
         """
         if self.folder is not None:
-            return clickhouse_connect.get_client(dsn=f"{_EMBEDDED}://{self.folder}")
+            return self._open()
         seconds = max(1, round(timeout.total_seconds()))
         return clickhouse_connect.get_client(
             interface=self.scheme,  # left to itself the driver chooses by the port, even to send in clear
@@ -87,6 +90,12 @@ class Address:
             dedicated_pool=True,
             settings=dict(_SETTINGS),
         )
+
+    def _open(self) -> Client:
+        try:
+            return clickhouse_connect.get_client(dsn=f"{_EMBEDDED}://{self.folder}")
+        except ImportError as error:
+            raise StoreUnavailable("this needs the extra: pip install 'meterhouse[embedded]'") from error
 
 
 _CONNECT_SECONDS: Final = 10
