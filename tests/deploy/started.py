@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx
 
+from tests.api import Api
 from tests.running import clean_environment
 
 _START_SECONDS: Final = 180.0
@@ -53,3 +54,14 @@ def _is_ready(port: int) -> bool:
     except httpx.TransportError:
         time.sleep(0.1)
         return False
+
+
+def total_of(api: Api, metric_id: str) -> object:
+    """What was counted up to everything that `api` posted, however busy the machine is."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            return api.total(metric_id)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise

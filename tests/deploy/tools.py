@@ -18,6 +18,7 @@ _SOURCES: Final = {
     "helm": "go install helm.sh/helm/v3/cmd/helm",
     "kubeconform": "go install github.com/yannh/kubeconform/cmd/kubeconform",
     "nginx": "Debian's package nginx-light",
+    "uv": "pip install uv",
 }
 
 
