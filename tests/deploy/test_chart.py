@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
@@ -207,6 +210,20 @@ def test_what_an_operator_is_needed_for_is_made_where_it_is() -> None:
     assert {one["kind"] for one in Rendered.of(apis=OPERATORS).manifests} >= kinds
     never = ("--set", "aggregator.keda.enabled=false,monitoring.serviceMonitor.enabled=false")
     assert {one["kind"] for one in Rendered.of(*never, apis=OPERATORS).manifests} & kinds == set()
+
+
+def test_alerts_pass_as_they_are_written(tmp_path: Path) -> None:
+    alert = {
+        "alert": "Behind",
+        "expr": 'meterhouse_lag{job="aggregator"} > 5',
+        "annotations": {"summary": "{{ $labels.instance }} is {{ $value }} behind"},
+    }
+    chart = shutil.copytree(CHART, tmp_path / "meterhouse", ignore=shutil.ignore_patterns("rules"))
+    (chart / "rules").mkdir()
+    (chart / "rules" / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [alert]}]}))
+    made = Rendered.of(chart=chart, apis=OPERATORS).one("PrometheusRule", "")
+    assert made["spec"] == {"groups": [{"name": "g", "rules": [alert]}]}
+    assert Rendered.of(chart=chart).all("PrometheusRule") == []
 
 
 def test_an_aggregator_may_finish_the_insert_that_it_is_in(rendered: Rendered) -> None:
