@@ -43,6 +43,9 @@ from meterhouse.telemetry.instruments import AggregatorInstruments
 R = TypeVar("R")
 _IDLE: Final = 0.1  # seconds between looks for new definitions and the stop signal while the log is quiet
 
+# Catalog and ClickHouse contradict each other; the log has everything that either knows.
+_RECOUNT: Final = " `meterhouse rebuild` counts the log anew."
+
 _log = structlog.get_logger("aggregator")
 
 
@@ -331,12 +334,15 @@ class Worker:
             self._oldest_uncounted = oldest.received_at
         if progress.pending_last is None and unread and await self.store.holds(self.partition, following):
             await self.ledger.confirm(progress)  # unless whoever claimed it after us has counted on
-            raise _broken(progress, f"is counted further: ClickHouse holds offset {following} already")
+            raise _broken(
+                progress, f"is counted further: ClickHouse holds offset {following} already", _RECOUNT
+            )
         before = progress.next_offset - 1
         if before < 0 or await self.store.holds(self.partition, before):
             return
         if not await self.dead_letters.holds(self.partition, before):
-            raise _broken(progress, f"was counted to here, but ClickHouse does not hold offset {before}")
+            where = f"was counted to here, but ClickHouse does not hold offset {before}"
+            raise _broken(progress, where, _RECOUNT)
 
     async def _pause(self, stop: Stop, failures: int, error: Exception) -> None:
         _log.warning(
@@ -381,8 +387,8 @@ def _numbers(dispositions: Sequence[str]) -> Mapping[str, int]:
     return {one: dispositions.count(one) for one in sorted(set(dispositions))}
 
 
-def _broken(progress: Progress, what: str) -> LogBroken:
+def _broken(progress: Progress, what: str, remedy: str = "") -> LogBroken:
     return LogBroken(
         f"partition {progress.partition} is counted to offset {progress.next_offset}, but the log or store "
-        f"contradicts it: it {what}. Nothing was skipped. `meterhouse check` shows what is missing."
+        f"contradicts it: it {what}. Nothing was skipped. `meterhouse check` shows what is missing.{remedy}"
     )

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from meterhouse import check as checking
 from meterhouse import demo as demonstration
+from meterhouse import rebuild as rebuilding
 from meterhouse.adapters.catalog.schema import migrate as migrate_catalog
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.migrate import migrate as migrate_tables
@@ -25,7 +26,14 @@ from meterhouse.adapters.data_folder import DataFolder, FolderInUse
 from meterhouse.domain.errors import Invalid, MeterhouseError
 from meterhouse.domain.instant import render
 from meterhouse.embedded import DEV_KEY, DevOptions, serve
-from meterhouse.settings import CatalogSettings, ClickHouseSettings, KafkaSettings, LogSettings, what_is_wrong
+from meterhouse.settings import (
+    AggregatorSettings,
+    CatalogSettings,
+    ClickHouseSettings,
+    KafkaSettings,
+    LogSettings,
+    what_is_wrong,
+)
 from meterhouse.stores import shared_catalog, shared_clickhouse
 from meterhouse.telemetry.logs import configure_logs
 
@@ -152,6 +160,27 @@ def check(data: KeysData = None) -> None:
         clean = asyncio.run(checking.run(DataFolder(data or DEFAULT_DATA), Console()))
     if not clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    data: KeysData = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget everything that is counted, and count the whole log anew; until then usage is too low.
+
+    For when catalog and ClickHouse contradict each other. In a distributed installation stop the aggregators
+    before, and start them after it.
+    """
+    if not yes:
+        typer.confirm("Everything that is counted will be deleted, and counted anew. Go on?", abort=True)
+    if data is None and CatalogSettings().url:
+        distributed = _kafka("meterhouse.distributed")
+        stores = distributed.open_stores()
+        settle = AggregatorSettings().settle
+        asyncio.run(rebuilding.run_shared(stores, distributed.require_idle, settle, typer.echo))
+    else:
+        asyncio.run(rebuilding.run(DataFolder(data or DEFAULT_DATA), typer.echo))
 
 
 @app.command()

@@ -35,11 +35,11 @@ from meterhouse.adapters.http.server import (
     spare_the_collector,
     url_of,
 )
-from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
+from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership, members
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
-from meterhouse.domain.errors import LogBroken, NotFound, Unavailable
+from meterhouse.domain.errors import Conflict, LogBroken, NotFound, Unavailable
 from meterhouse.ports import Watermark
 from meterhouse.settings import AggregatorSettings, KafkaSettings
 from meterhouse.stores import Stores, open_telemetry, shared_catalog, shared_clickhouse
@@ -75,6 +75,13 @@ async def open_stores(telemetry: Telemetry | None = None) -> AsyncIterator[Store
         Stores.over(log, catalog, clickhouse) as stores,
     ):
         yield stores
+
+
+async def require_idle() -> None:
+    """Raise Conflict while an aggregator belongs to the group, or has died so lately that it still does."""
+    kafka = KafkaSettings()
+    if count := await members(kafka.servers(), kafka.group):
+        raise Conflict(f"the group {kafka.group} has {count} members: stop every aggregator first")
 
 
 def _log_of() -> AbstractAsyncContextManager[KafkaLog]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
-from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
+from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks, empty_tables
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.domain.block import (
     Block,
@@ -140,6 +140,24 @@ async def test_a_mark_proves_its_own_stream_month_and_everything_before(
     assert not await store.landed(replace(block, mark=100))
     assert not await store.landed(replace(block, month=202606))
     assert not await store.landed(replace(block, stream="0/bm_1/2"))
+
+
+async def test_emptied_tables_take_the_same_blocks_under_the_same_tokens(
+    store: ClickHouseBlocks, clickhouse: ClickHousePool
+) -> None:
+    async def everything() -> list[Sequence[Row]]:
+        return [await rows_of(clickhouse, f"SELECT * FROM {table} ORDER BY ALL") for table in Table]
+
+    for block in one_of_each():
+        await store.insert(block, f"token of {block.table} {block.month}")
+    before = await everything()
+    assert all(before)
+    await empty_tables(clickhouse)
+    assert not any(await everything())
+    for block in one_of_each():
+        assert not await store.landed(block)
+        await store.insert(block, f"token of {block.table} {block.month}")
+    assert await everything() == before
 
 
 async def test_a_mark_at_offset_0_is_told_from_none(store: ClickHouseBlocks) -> None:

@@ -374,3 +374,32 @@ async def test_two_processes_share_one_ledger(store: CatalogStore) -> None:
             await one.ledger(LOG, [0]).plan(first, 9)
         planned = await other.ledger(LOG, [0]).plan(second, 9)
         assert await versions_at(one, planned.catalog_version) == [("bm_a", 1)]
+
+
+# Beginning anew
+
+
+async def test_a_forgotten_log_is_counted_from_its_beginning_by_a_new_owner(catalog: Catalog) -> None:
+    ledger, other = catalog.ledger(LOG, [0, 1]), catalog.ledger("log-2", [0])
+    live = await counted_to(ledger, 0, 10)
+    await counted_to(other, 0, 7)
+    await ledger.forget()
+    with pytest.raises(Fenced):
+        await ledger.plan(live, 19)
+    claimed = await ledger.claim(0)
+    assert (claimed.next_offset, claimed.pending_last) == (0, None)
+    assert claimed.epoch > live.epoch
+    assert await catalog.watermark("log-2").counted() == {0: 7}
+
+
+async def test_after_forgetting_no_version_needs_a_backfill(catalog: Catalog) -> None:
+    ledger = catalog.ledger(LOG, [0])
+    live = await counted_to(ledger, 0, 10)
+    await catalog.metrics.create(metric())
+    assert await ledger.backfills(live)
+    await ledger.forget()
+    claimed = await ledger.claim(0)
+    planned = await ledger.plan(claimed, 9)
+    assert await versions_at(catalog, planned.catalog_version) == [("bm_a", 1)]
+    assert await ledger.backfills(await ledger.advance(planned)) == ()
+    assert await states(catalog) == ((1, VersionState.ACTIVE), (1, VersionState.ACTIVE))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -75,6 +75,10 @@ class CatalogLedger:
             raise ValueError(f"nothing is pending in {progress}")
         work = _advance if progress.until is None else _advance_backfill
         return await self._database.write(partial(work, self._log, progress))
+
+    async def forget(self) -> None:
+        """Begin every partition anew, under a new epoch; every metric version meets the log at its start."""
+        await self._database.write(partial(_forget, self._log))
 
     async def backfills(self, progress: Progress) -> Sequence[Backfill]:
         found = await self._database.read(partial(_unfinished, self._log, progress))
@@ -200,6 +204,15 @@ def _advance_backfill(log: _Log, progress: Progress, session: Session) -> Progre
     if done:
         activate_complete(session, log.id, log.partitions, [version_of(progress)])
     return advanced
+
+
+def _forget(log: _Log, session: Session) -> None:
+    session.execute(
+        update(LogProgressRow)
+        .where(LogProgressRow.log_id == log.id)
+        .values(epoch=LogProgressRow.epoch + 1, next_offset=0, pending_last=None, catalog_version=None)
+    )
+    session.execute(delete(BackfillRow).where(BackfillRow.log_id == log.id))
 
 
 def _advanced(progress: Progress) -> Progress:

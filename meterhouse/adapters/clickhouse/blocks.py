@@ -87,6 +87,16 @@ class _Built:
     body: bytes
 
 
+async def empty_tables(pool: ClickHousePool) -> None:
+    """Delete every block of every table, tokens and marks with them, on every shard."""
+
+    def empty(client: Client) -> None:
+        for table in Table:
+            client.command(f"TRUNCATE TABLE {pool.tables.own(table)}{pool.tables.on_cluster} SYNC")
+
+    await pool.run(empty)
+
+
 class ClickHouseBlocks:
     """A BlockStore over a pool whose database is migrated."""
 

@@ -31,6 +31,7 @@ from aiokafka.structs import TopicPartition
 
 from meterhouse.adapters.kafka.failures import KAFKA_ERRORS
 from meterhouse.adapters.kafka.servers import KafkaServers
+from meterhouse.adapters.kafka.topics import administering
 from meterhouse.domain.errors import LogUnavailable
 
 _NEVER_MS: Final = 2**31 - 1
@@ -138,6 +139,14 @@ class GroupAssignment:
                 await self._consumer.getmany(timeout_ms=0)
             except KAFKA_ERRORS as error:
                 _log.warning("group membership", error=repr(error))
+
+
+async def members(servers: KafkaServers, group: str) -> int:
+    """How many belong to the group; a dead one does until its session times out. Raises LogUnavailable."""
+    async with administering(servers) as admin:
+        [response] = await admin.describe_consumer_groups([group])
+        [(_, _, _, _, _, found, *_)] = response.groups
+        return len(found)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types

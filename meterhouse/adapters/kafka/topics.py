@@ -75,7 +75,7 @@ async def create(servers: KafkaServers, topic: str, plan: TopicPlan) -> Sequence
         NewTopic(name, plan.partitions, plan.replicas, topic_configs=plan.settings())
         for name in (topic, topic + SUFFIX)
     ]
-    async with _admin(servers) as admin:
+    async with administering(servers) as admin:
         response = await admin.create_topics(new)
         made: list[str] = []
         for name, code, message, *_ in response.topic_errors:
@@ -97,7 +97,7 @@ async def describe(servers: KafkaServers, topic: str) -> Sequence[TopicDescripti
     Raises LogUnavailable.
     """
     names = [topic, topic + SUFFIX]
-    async with _admin(servers) as admin:
+    async with administering(servers) as admin:
         found = {one["topic"]: one for one in await admin.describe_topics(names)}
         there = [name for name in names if found[name]["error_code"] == 0]
         for name in names:
@@ -206,7 +206,8 @@ def _settings(responses: Sequence[Any]) -> dict[str, dict[str, str]]:
 
 
 @asynccontextmanager
-async def _admin(servers: KafkaServers) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administering(servers: KafkaServers) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks about topics and groups. Raises LogUnavailable, also for what fails within."""
     admin = AIOKafkaAdminClient(**servers.client_arguments(), request_timeout_ms=_TIMEOUT_MS)
     try:
         await admin.start()
