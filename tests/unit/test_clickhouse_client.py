@@ -50,6 +50,28 @@ async def test_too_many_waiting_calls_are_refused(clickhouse_dsn: str) -> None:
         release.set()
 
 
+async def test_each_wait_for_a_client_is_told_also_one_in_vain(clickhouse_dsn: str) -> None:
+    started, release = threading.Event(), threading.Event()
+    waits: list[float] = []
+
+    def hold(_: Client) -> None:
+        started.set()
+        assert release.wait(60)
+
+    async with (
+        ClickHousePool(clickhouse_dsn, size=1, waited=waits.append) as pool,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(pool.run, hold)
+        await anyio.to_thread.run_sync(started.wait)
+        assert len(waits) == 1
+        with anyio.move_on_after(0.05):
+            await pool.run(lambda client: client.command("SELECT 1"))
+        assert len(waits) == 2
+        release.set()
+    assert waits[1] > waits[0]
+
+
 async def test_bound_parameters_of_clients_do_not_mix(clickhouse: ClickHousePool) -> None:
     answers: dict[int, object] = {}
 

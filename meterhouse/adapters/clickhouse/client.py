@@ -141,8 +141,10 @@ class ClickHousePool:
         ClickHouse is still working on it.
         """
         began = perf_counter()
-        slot = await self._take()
-        self._waited(perf_counter() - began)
+        try:
+            slot = await self._take()
+        finally:
+            self._waited(perf_counter() - began)  # the longest waits are those in vain
         future = slot.thread.submit(copy_context().run, self._work, slot, work)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give_back, slot))
