@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aggregator.batch import FlushPolicy
 from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
+from aggregator.publication import Publisher
 from aggregator.spans import BatchSpans
 from aggregator.worker import Worker, always, boot_clock
 from ingest.app import create_app as create_ingest
@@ -20,6 +21,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.publication import ClickHousePublication
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.health import Check
@@ -93,6 +95,11 @@ async def worker_over(
         last_seconds=last_seconds,
         is_ours=is_ours,
     )
+
+
+def publisher_over(stores: Stores) -> Publisher:
+    """Whoever tells readers of the tables which billable metrics there are."""
+    return Publisher(stores.catalog.metrics, ClickHousePublication(stores.clickhouse))
 
 
 def answers(clickhouse: ClickHousePool) -> Check:

@@ -29,7 +29,7 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.assembly import answers, ingest_beside, query_over, worker_over
+from meterhouse.assembly import answers, ingest_beside, publisher_over, query_over, worker_over
 from meterhouse.settings import (
     ClickHouseSettings,
 )
@@ -144,7 +144,8 @@ async def _run(
     workers = await _workers(stores, shown)
     share_the_interpreter()
     spare_the_collector()
-    await serve_until_stopped(servers, ready, [worker.run for worker in workers])
+    work = [worker.run for worker in workers] + [publisher_over(stores).run]
+    await serve_until_stopped(servers, ready, work)
 
 
 def _application(stores: Stores, shown: Telemetry) -> ASGIApp:

@@ -271,6 +271,32 @@ class Watermark(Protocol):
 
 
 class MetricDirectory(Protocol):
-    """All that a merchant counts, for the look-up of one event."""
+    """All that a merchant counts."""
 
     async def serving(self, merchant_id: str) -> Sequence[Serving]: ...
+
+    async def all_serving(self) -> Sequence[Serving]:
+        """Those of every merchant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedMetric:
+    """What readers of the tables need to know of a billable metric; `version` is the one to read."""
+
+    namespace: str
+    billable_metric_id: str
+    version: int
+    aggregation: str
+    name: str
+    unit: str
+    dimensions: tuple[str, ...]
+
+
+class MetricPublication(Protocol):
+    """The catalog's billable metrics where the rollups are, for whoever reads those without us."""
+
+    async def published(self) -> Mapping[PublishedMetric, int]:
+        """Every metric as it was last published, with its revision."""
+
+    async def publish(self, metrics: Mapping[PublishedMetric, int]) -> None:
+        """Add these revisions; of one metric the highest is shown. The same again changes nothing."""

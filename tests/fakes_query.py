@@ -147,8 +147,10 @@ class FakeMetrics:
         return new
 
     async def serving(self, merchant_id: str) -> Sequence[Serving]:
-        own = [metric.id for metric in self.rows.values() if metric.merchant_id == merchant_id]
-        return [await self.get(merchant_id, id) for id in own]
+        return [one for one in await self.all_serving() if one.metric.merchant_id == merchant_id]
+
+    async def all_serving(self) -> Sequence[Serving]:
+        return [await self.get(metric.merchant_id, metric.id) for metric in self.rows.values()]
 
 
 class FakeUsage:

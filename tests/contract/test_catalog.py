@@ -354,6 +354,14 @@ async def test_another_merchants_objects_are_not_found(catalog: Catalog) -> None
     assert await catalog.metrics.serving("org_b") == []
 
 
+async def test_all_metrics_are_those_of_every_merchant(catalog: Catalog) -> None:
+    await catalog.metrics.create(metric("bm_1"))
+    await catalog.metrics.create(metric("bm_2", "org_b", "prod_b"))
+    expected = [*await catalog.metrics.serving("org_a"), *await catalog.metrics.serving("org_b")]
+    found = await catalog.metrics.all_serving()
+    assert sorted(found, key=lambda one: one.metric.id) == expected
+
+
 # The database under it
 
 

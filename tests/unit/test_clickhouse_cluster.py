@@ -74,6 +74,15 @@ async def test_every_table_of_a_cluster_is_replicated_and_readable_as_a_whole(
         assert "ON CLUSTER `house-1`" in statement
 
 
+async def test_every_server_of_a_cluster_has_all_billable_metrics_itself(clickhouse: ClickHousePool) -> None:
+    trees = [await explained(clickhouse, statement) for statement in statements(SPREAD)]
+    [own] = [tree for tree in trees if tree.startswith("CreateQuery usage_local metric_publications")]
+    assert "Literal \\'/clickhouse/tables/{database}/{table}\\'" in own
+    assert "Literal \\'{shard}-{replica}\\'" in own
+    [view] = [tree for tree in trees if tree.startswith("CreateQuery usage billable_metrics")]
+    assert "TableIdentifier usage_local.metric_publications" in view
+
+
 async def test_a_cluster_differs_from_one_node_only_in_where_rows_lie() -> None:
     def plain(statement: str, tables: Tables) -> str:
         text = statement.replace(tables.on_cluster, "").replace(tables.own_database, "usage")
@@ -137,7 +146,8 @@ async def test_several_processes_may_migrate_at_once(clickhouse: ClickHousePool,
         return {row[0] for row in tables.result_rows}, {row[0] for row in journal.result_rows}
 
     found = await clickhouse.run(look)
-    assert found == ({*TABLES, "schema_migrations"}, {migration.number for migration in migrations()})
+    made = {*TABLES, "schema_migrations", "metric_publications", "billable_metrics"}
+    assert found == (made, {migration.number for migration in migrations()})
 
 
 def test_names_that_would_end_their_quotes_are_refused() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
@@ -58,7 +58,10 @@ class CatalogMetrics:
         return await self._database.write(partial(_update, merchant_id, id, changes))
 
     async def serving(self, merchant_id: str) -> Sequence[Serving]:
-        return await self._database.read(partial(_serving, merchant_id))
+        return await self._database.read(partial(_serving, MetricRow.merchant_id == merchant_id))
+
+    async def all_serving(self) -> Sequence[Serving]:
+        return await self._database.read(partial(_serving, true()))
 
 
 def _create(metric: BillableMetric, session: Session) -> BillableMetric:
@@ -158,12 +161,12 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     return _metric(metric, changed)
 
 
-def _serving(merchant_id: str, session: Session) -> Sequence[Serving]:
+def _serving(wanted: ColumnElement[bool], session: Session) -> Sequence[Serving]:
     shown = or_(VersionRow.version == MetricRow.version, VersionRow.state == VersionState.ACTIVE.value)
     rows = session.execute(
         select(MetricRow, VersionRow)
         .join(VersionRow, (VersionRow.billable_metric_id == MetricRow.id) & shown)
-        .where(MetricRow.merchant_id == merchant_id)
+        .where(wanted)
         .order_by(MetricRow.created_at, MetricRow.id, VersionRow.version)
     )
     versions: dict[MetricRow, list[VersionRow]] = {}

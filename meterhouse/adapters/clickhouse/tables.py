@@ -22,6 +22,9 @@ _TOKEN_WINDOW: Final = 100_000
 # What one INSERT writes fits in a compact part: one file to sync, where a wide part has two a column.
 _COMPACT: Final = 128 << 20
 
+# No {shard} in the path: all servers are replicas of one table.
+_ON_EVERY_SERVER: Final = "('/clickhouse/tables/{database}/{table}', '{shard}-{replica}')"
+
 _QUORUM_TIMEOUT: Final = 10_000  # milliseconds
 
 _ONE_NODE: Final = (
@@ -90,9 +93,7 @@ class Tables:
     def preparation(self) -> tuple[str, ...]:
         """The statements before any migration: databases and the journal."""
         databases = dict.fromkeys([self.own_database, self.database])
-        # No {shard} in its path: all servers are replicas of one journal.
-        path = "'/clickhouse/tables/{database}/{table}', '{shard}-{replica}'"
-        engine = f"ReplicatedReplacingMergeTree({path})" if self.cluster else "ReplacingMergeTree"
+        engine = f"ReplicatedReplacingMergeTree{_ON_EVERY_SERVER}" if self.cluster else "ReplacingMergeTree"
         return (
             *[f"CREATE DATABASE IF NOT EXISTS `{database}`{self.on_cluster}" for database in databases],
             (
@@ -107,9 +108,11 @@ class Tables:
         replica = "('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')"
         places = {
             "{own}": f"`{self.own_database}`",
+            "{readers}": f"`{self.database}`",
             "{on_cluster}": self.on_cluster,
             "{replicated}": "Replicated" if self.cluster else "",
             "{at}": replica if self.cluster else "",
+            "{on_every_server}": _ON_EVERY_SERVER if self.cluster else "",
             "{table_settings}": _REPLICATED if self.cluster else _ONE_NODE,
         }
         for place, value in places.items():
