@@ -8,6 +8,7 @@ import pytest
 
 pytest_plugins = [
     "tests.clickhouse_fixtures",
+    "tests.servers.clickhouse_go",
     "tests.servers.kafka",
     "tests.servers.postgres",
     "tests.servers.catalogs",

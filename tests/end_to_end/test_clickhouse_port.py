@@ -21,6 +21,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.native_blocks import FIRST_FRAMED
 from meterhouse.adapters.clickhouse.read_only import MAX_QUERY, create_app
+from meterhouse.adapters.clickhouse.read_only_engine import MAX_RESULT
 
 # It serves the engine of its own process.
 pytestmark = pytest.mark.parametrize("clickhouse_dsn", ["embedded"], indirect=True)
@@ -186,6 +187,41 @@ def test_whatever_is_not_reading_tables_is_refused(port: str, statement: str, tm
     assert ask(port, "SELECT count() FROM things").text == "2\n"
 
 
+CUTTING = [
+    {"limit": "1"},
+    {"limit": "2", "offset": "1"},
+    {"max_result_rows": "1", "result_overflow_mode": "break"},
+    {"max_rows_to_read": "1", "read_overflow_mode": "break"},
+    {"max_block_size": "1", "max_result_rows": "1", "result_overflow_mode": "break"},
+]
+
+
+@pytest.mark.parametrize("settings", CUTTING, ids=str)
+@pytest.mark.parametrize("statement", ["SELECT file('{outside}')", "SELECT 1 INTO OUTFILE '{outside}.out'"])
+def test_no_setting_makes_the_port_look_away(
+    port: str, settings: dict[str, str], statement: str, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text("a,b\n12345,2\n")
+    answer = ask(port, statement.format(outside=outside), **settings)
+    assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "164"), answer.text
+    assert [file.name for file in tmp_path.iterdir()] == ["outside.csv"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["additional_result_filter", "additional_table_filters", "implicit_table_at_top_level"]
+)
+def test_no_setting_adds_to_a_statement(port: str, setting: str) -> None:
+    answer = ask(port, "SELECT 1", **{setting: "file('/etc/hostname') != ''"})
+    assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "164"), answer.text
+
+
+def test_limits_of_a_reader_hold_for_its_own_statement_alone(port: str) -> None:
+    assert ask(port, "SELECT 1, 2, 3", max_result_rows="1").text == "1\t2\t3\n"
+    assert ask(port, "SELECT id FROM things ORDER BY id", limit="1").text == "1\n"
+    assert ask(port, "SELECT id FROM things", max_result_rows="1").status_code == 500
+
+
 def test_clickhouse_connect_is_told_that_it_cannot_write(port: str) -> None:
     with connected(port) as client:
         with pytest.raises(DatabaseError, match="READONLY"):
@@ -204,7 +240,7 @@ def test_clickhouse_connect_is_told_that_it_cannot_write(port: str) -> None:
         ("SELECT 1", {"no_such_setting": "1"}, 404, "115"),
         ("SELECT 1", {"readonly": "0"}, 403, "164"),
         ("SELECT 1", {"dialect": "prql"}, 403, "164"),
-        ("SELECT 1", {"compress": "1"}, 501, "48"),
+        (f"SELECT repeat(toString(number), 1000) FROM numbers({MAX_RESULT // 900})", {}, 500, "396"),
         ("SELECT 1", {"database": "nowhere"}, 404, "81"),
         ("SELECT '" + "x" * MAX_QUERY + "'", {}, 413, "191"),
     ],

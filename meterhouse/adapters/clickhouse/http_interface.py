@@ -14,6 +14,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from meterhouse.adapters.clickhouse.compressed_blocks import compressed
 from meterhouse.adapters.clickhouse.engine import READONLY, Answer, Refused, Request
 from meterhouse.adapters.clickhouse.native_blocks import FIRST_FRAMED, UnknownType, framed
 
@@ -84,9 +85,6 @@ def described(
 
     `database` is where it runs if neither names one.
     """
-    if parameters.get("compress", "0") not in ("0", "false"):
-        message = "compress=1 is not supported here; ask for gzip with Accept-Encoding. (NOT_IMPLEMENTED)"
-        raise Refused(NOT_IMPLEMENTED, message)
     return Request(
         query=statement,
         default_format=parameters.get("default_format")
@@ -130,6 +128,8 @@ def _response(request: HttpRequest, answer: Answer, headers: dict[str, str]) -> 
             message = f"Native of type {error} is not supported for this client. (NOT_IMPLEMENTED)"
             raise Refused(NOT_IMPLEMENTED, message) from error
     headers["X-ClickHouse-Format"] = answer.format
+    if request.query_params.get("compress", "0") not in ("0", "false"):
+        body = compressed(body, request.query_params.get("network_compression_method", "LZ4"))
     # clickhouse-go asks with the header alone, as HTTP has it; ClickHouse wants the setting as well
     accepted = {part.split(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
     if body and "zstd" in accepted:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from meterhouse.adapters.clickhouse.engine import READONLY, Answer, Refused, Request, session, text
 
+MAX_RESULT: Final = 256 << 20  # bytes, unless a request says otherwise: an answer is in memory as a whole
+
 _READING: Final = ("Select", "Show", "Describe", "Exists", "Explain")
 _SAFE_TABLE_FUNCTIONS: Final = frozenset(
     {
@@ -16,8 +18,12 @@ _SAFE_TABLE_FUNCTIONS: Final = frozenset(
     }
 )  # fmt: skip
 
-# `dialect` would run another statement than the one that was looked at; a template is a file.
-_REFUSED_SETTINGS: Final = re.compile(r"readonly|allow_ddl|dialect|format_schema.*|format_template_.*")
+# `dialect` would run another statement than the one that was looked at, and so would what adds expressions or
+# tables to it; a template is a file.
+_REFUSED_SETTINGS: Final = re.compile(
+    r"readonly|allow_ddl|dialect|additional_.*|implicit_.*|parallel_replicas_custom_key.*"
+    r"|format_schema.*|format_template_.*"
+)
 _FORMAT: Final = re.compile(r"\bFORMAT (\w+)$")
 _FUNCTION: Final = re.compile(r"^ *Function (\S+)", re.MULTILINE)
 _OUTFILE: Final = re.compile(r"^ Literal ", re.MULTILINE)
@@ -39,16 +45,27 @@ class ReadOnlyEngine:
         for name in request.settings:
             if _REFUSED_SETTINGS.fullmatch(name):
                 raise Refused(READONLY, f"Cannot modify {name!r}. This port is read only. (READONLY)")
-        # last, because nothing can be set after it
-        settings = {**request.settings, "readonly": "1"}
+        # A setting such as `limit` would cut short what the look itself is told.
+        with session(self._path, replace(request, settings={"readonly": "1"})) as connection:
+            statement = _looked_at(connection, request)
+            zone = text(connection, "SELECT timezone()", {}).strip()
+        # readonly comes last, because nothing can be set after it
+        settings = {"max_result_bytes": str(MAX_RESULT), **request.settings, "readonly": "1"}
         with session(self._path, replace(request, settings=settings)) as connection:
-            return _answer(connection, request)
+            result = connection.query(statement, request.default_format, params=dict(request.parameters))
+        named = _FORMAT.search(statement)
+        return Answer(
+            result.bytes() or b"",
+            named.group(1) if named else request.default_format,
+            request.settings.get("session_timezone") or zone,
+        )
 
 
-def _answer(connection: Any, request: Request) -> Answer:
+def _looked_at(connection: Any, request: Request) -> str:
+    """The statement in one line, once it is seen to read tables and nothing else."""
     statement = text(
         connection, "SELECT formatQuerySingleLine({query:String})", {"query": _escaped(request.query)}
-    )
+    ).removesuffix("\n")
     tree = text(connection, f"EXPLAIN AST {statement}", request.parameters)
     unsafe = (
         set(text(connection, "SELECT name FROM system.table_functions", {}).split()) - _SAFE_TABLE_FUNCTIONS
@@ -56,10 +73,7 @@ def _answer(connection: Any, request: Request) -> Answer:
     reason = refusal(tree, unsafe)
     if reason is not None:
         raise Refused(READONLY, f"{reason}. This port is read only. (READONLY)")
-    zone = text(connection, "SELECT timezone()", {}).strip()
-    result = connection.query(statement, request.default_format, params=dict(request.parameters))
-    named = _FORMAT.search(statement)
-    return Answer(result.bytes() or b"", named.group(1) if named else request.default_format, zone)
+    return statement
 
 
 def refusal(tree: str, unsafe: set[str]) -> str | None:
