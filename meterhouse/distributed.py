@@ -214,6 +214,7 @@ class Crew:
             return
         for partition in sorted(partitions):
             stop = asyncio.Event()
+            self.instruments.stopped.labels(str(partition)).set(0)
             self._running[partition] = (stop, self._tasks.create_task(self._count(partition, stop)))
 
     async def stop(self, partitions: frozenset[int]) -> None:
@@ -239,6 +240,7 @@ class Crew:
                 await worker.run(stop)
         except LogBroken as error:
             self._broken[partition] = str(error)
+            self.instruments.stopped.labels(str(partition)).set(1)
             _log.error("partition stopped", partition=partition, error=str(error))
 
     async def _worker(self, partition: int, stop: asyncio.Event) -> Worker | None:

@@ -23,10 +23,7 @@ _RATE: Final = "$__rate_interval"
 _INGEST: Final = "meterhouse_ingest"
 _AGGREGATOR: Final = "meterhouse_aggregator"
 
-_LAG: Final = (
-    f"(time() - {_AGGREGATOR}_counted_until_timestamp_seconds{{{_HERE}}})"
-    f" * ({_AGGREGATOR}_unread_records{{{_HERE}}} > bool 0)"
-)
+_LAG: Final = f"{_AGGREGATOR}_lag_seconds{{{_HERE}}}"
 _PENDING: Final = f"time() - ({_AGGREGATOR}_pending_since_timestamp_seconds{{{_HERE}}} > 0)"
 
 
@@ -64,8 +61,7 @@ _AT_A_GLANCE: Final = Row(
         ),
         stat(
             "Lag",
-            "How long ago what was counted last had been received, in the partition that is furthest"
-            " behind; 0 while nothing is unread.",
+            "How long ago the oldest event that is not counted yet was received; 0 while there is none.",
             "s",
             over_time(f"max ({_LAG})", "lag"),
             limits=thresholds((30, "yellow"), (300, "red")),
@@ -153,7 +149,7 @@ _LAG_ROW: Final = Row(
     panels=[
         graph(
             "Lag",
-            "How long ago what was counted last had been received, while anything is unread.",
+            "How long ago the oldest record that is not counted yet was received; 0 while there is none.",
             "s",
             [over_time(f"max by (partition) ({_LAG})", "partition {{partition}}")],
             limits=thresholds((300, "red")),
@@ -204,6 +200,14 @@ _COUNTING: Final = Row(
             width=8,
         ),
         graph(
+            "Not usable, by reason",
+            "Times a metric could not use an event: a field is missing, or is no number. Such events are"
+            " kept; what is wrong says GET /api/v1/events/{id}.",
+            "eps",
+            [over_time(_per_second(f"{_AGGREGATOR}_unusable_total", "reason"), "{{reason}}")],
+            width=8,
+        ),
+        graph(
             "Repeats and dead letters",
             "Repeats of an identity count nothing; dead letters could not be read.",
             "eps",
@@ -233,12 +237,14 @@ _COUNTING: Final = Row(
                 ),
                 over_time(_quantile(0.95, f"{_AGGREGATOR}_batch_events"), "p95"),
             ],
+            width=8,
         ),
         graph(
             "Insert a block, p95",
             "By table, over all tries until the block is known to be there.",
             "s",
             [over_time(_quantile(0.95, f"{_AGGREGATOR}_insert_seconds", "table"), "{{table}}")],
+            width=8,
         ),
     ],
 )
@@ -295,6 +301,18 @@ _PROCESSES: Final = Row(
             "s",
             [over_time(f"time() - process_start_time_seconds{{{_HERE}}}", "{{job}} {{instance}}")],
             width=8,
+        ),
+        graph(
+            "Open files",
+            "Connections, most of them.",
+            "none",
+            [over_time(f"process_open_fds{{{_HERE}}}", "{{job}} {{instance}}")],
+        ),
+        graph(
+            "Waiting for a connection, p95",
+            "To ClickHouse or the catalog. Long waits with idle stores ask for larger pools.",
+            "s",
+            [over_time(_quantile(0.95, "meterhouse_pool_wait_seconds", "pool"), "{{pool}}")],
         ),
     ],
 )

@@ -151,6 +151,12 @@ class AggregatorInstruments:
             ["partition"],
             registry=registry,
         )
+        self.stopped = Gauge(
+            "meterhouse_aggregator_partition_stopped",
+            "1 when the partition is not counted any more: log and stores contradict each other. Else 0.",
+            ["partition"],
+            registry=registry,
+        )
         self.failures = Counter(
             "meterhouse_aggregator_failures",
             "Times a partition had to be claimed again, or was lost, by reason: Fenced is an epoch lost to"
@@ -174,5 +180,6 @@ class AggregatorInstruments:
             self.lag_seconds,
             self.counted_until,
             self.pending_since,
+            self.stopped,
         ):
             gauge.remove(str(partition))

@@ -18,10 +18,16 @@ from tests.deploy.grafana_page import ALL, Json, View, answer, dashboard, panel,
 from tests.events import random_events
 from tests.oracle import Metric
 from tests.running import Server, free_port
+from tests.servers.clickhouse_go import GoClient
 
 PAGE: Final = dashboard("usage.json")
 VARIABLES: Final = {one["name"]: one for one in PAGE["templating"]["list"]}
 ODD: Final = 'o\'dd \\ "näme" 100% $metric ${subject} --x'
+
+# Types that the data source has converters for; of others it makes text or nothing.
+DRAWN: Final = re.compile(
+    r"String|U?Int\d+|Float64|Decimal\(76, 18\)|DateTime\('UTC'\)|LowCardinality\(String\)"
+)
 
 _TYPE: Final = "grafana.test"
 _AMOUNT: Final = ["usage", "amount"]
@@ -329,3 +335,34 @@ def _wait_for(made: Counted, name: str, total: Fraction) -> None:
 def _start(text: str) -> str:
     """A window's start as the oracle writes it."""
     return re.sub(r"[ T]", "T", text.removesuffix("Z")) + "Z"
+
+
+def test_grafana_s_own_client_reads_every_panel_and_variable(
+    counted: Counted, clickhouse_go: GoClient
+) -> None:
+    """The same rows through clickhouse-go, whose column types decide what Grafana draws."""
+    view = counted.view("AVG", subject=ODD)
+    statements = [sql_of(shown) for shown in panels(PAGE)]
+    statements += [one["query"] for one in VARIABLES.values() if one["type"] == "query"]
+    questions = [{"Query": view.rendered(sql), "Keep": 1_000} for sql in statements]
+    for question, found in zip(questions, clickhouse_go.ask(counted.url, *questions), strict=True):
+        assert found["error"] is None, question
+        rows = answer(counted.url, str(question["Query"]))
+        assert found["count"] == len(rows) > 0
+        assert found["columns"] == list(rows[0])
+        assert {type for type in found["types"] if not DRAWN.fullmatch(type)} == set(), question
+
+
+def test_series_are_of_one_time_then_labels_then_one_number(
+    counted: Counted, clickhouse_go: GoClient
+) -> None:
+    """What the data source makes series of, which it does only from rows in the order of time."""
+    view = counted.view("AVG")
+    for shown in panels(PAGE):
+        if shown["type"] == "timeseries":
+            assert shown["targets"][0]["format"] == 0
+            [found] = clickhouse_go.ask(counted.url, {"Query": view.rendered(sql_of(shown)), "Keep": 9})
+            time, *labels, number = found["types"]
+            assert time == "DateTime('UTC')"
+            assert set(labels) <= {"String"}
+            assert number == "Decimal(76, 18)"

