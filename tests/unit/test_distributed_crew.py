@@ -1,0 +1,60 @@
+"""What the crew of an aggregator shows of a partition that cannot be counted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from aggregator.worker import Stop, Worker
+from meterhouse.distributed import Crew
+from meterhouse.domain.errors import LogBroken
+from meterhouse.stores import Stores
+from meterhouse.telemetry.instruments import AggregatorInstruments
+from meterhouse.telemetry.spans import Spans
+
+pytestmark = pytest.mark.anyio
+
+
+class Broken(Worker):
+    """A worker that meets a log which contradicts the catalog."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+
+    async def run(self, stop: Stop) -> None:
+        raise LogBroken("the log was truncated")
+
+
+class Three(Crew):
+    """A crew whose partition 3 is broken, over no stores at all."""
+
+    def _worker(self, partition: int, every: object) -> Worker:
+        return Broken(partition)
+
+
+class ThreePartitions:
+    async def partitions(self) -> list[int]:
+        return [0, 1, 2, 3]
+
+
+async def test_a_partition_that_stopped_is_shown_until_another_takes_it() -> None:
+    registry = CollectorRegistry()
+    stores = object.__new__(Stores)
+    object.__setattr__(stores, "log", ThreePartitions())
+    crew = Three(stores, AggregatorInstruments(registry), Spans())
+
+    def shown() -> float | None:
+        return registry.get_sample_value("meterhouse_aggregator_partition_stopped", {"partition": "3"})
+
+    async with asyncio.TaskGroup() as tasks:
+        crew.work_in(tasks)
+        await crew.start(frozenset([3]))
+        assert shown() == 0
+        await asyncio.sleep(0)  # its task begins, and ends at once
+        assert shown() == 1
+        with pytest.raises(LogBroken, match="truncated"):
+            await crew.require_whole()
+        await crew.stop(frozenset([3]))
+        assert shown() is None
