@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
+from aggregator.protocol import InsertRules
 from aggregator.worker import Stop, Worker
 from meterhouse.distributed import Crew
 from meterhouse.domain.errors import LogBroken
@@ -27,23 +28,16 @@ class Broken(Worker):
         raise LogBroken("the log was truncated")
 
 
-class Three(Crew):
-    """A crew whose partition 3 is broken, over no stores at all."""
+class Unlucky(Crew):
+    """A crew whose partitions are broken, over no stores at all."""
 
-    def _worker(self, partition: int, every: object) -> Worker:
+    async def _made(self, partition: int) -> Worker:
         return Broken(partition)
-
-
-class ThreePartitions:
-    async def partitions(self) -> list[int]:
-        return [0, 1, 2, 3]
 
 
 async def test_a_partition_that_stopped_is_shown_until_another_takes_it() -> None:
     registry = CollectorRegistry()
-    stores = object.__new__(Stores)
-    object.__setattr__(stores, "log", ThreePartitions())
-    crew = Three(stores, AggregatorInstruments(registry), Spans())
+    crew = Unlucky(object.__new__(Stores), AggregatorInstruments(registry), Spans(), InsertRules())
 
     def shown() -> float | None:
         return registry.get_sample_value("meterhouse_aggregator_partition_stopped", {"partition": "3"})
@@ -52,7 +46,7 @@ async def test_a_partition_that_stopped_is_shown_until_another_takes_it() -> Non
         crew.work_in(tasks)
         await crew.start(frozenset([3]))
         assert shown() == 0
-        await asyncio.sleep(0)  # its task begins, and ends at once
+        await crew._running[3][1]
         assert shown() == 1
         with pytest.raises(LogBroken, match="truncated"):
             await crew.require_whole()
