@@ -63,11 +63,17 @@ def sent_to_docker(path: str) -> bool:
     parts = PurePosixPath(path)
     let = True
     for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            pattern = line.removeprefix("!").removeprefix("**/")
-            if any(PurePosixPath(place).match(pattern) for place in (parts, *parts.parents) if place.name):
-                let = line.startswith("!")
+        pattern = line.removeprefix("!")
+        if line[:1] not in ("", "#") and any(_is_meant(one, pattern) for one in (parts, *parts.parents)):
+            let = line.startswith("!")
     return let
+
+
+def _is_meant(place: PurePosixPath, pattern: str) -> bool:
+    """A pattern begins at the top, or with **/ anywhere."""
+    if pattern.startswith("**/"):
+        return place.match(pattern.removeprefix("**/"))
+    return len(place.parts) == pattern.count("/") + 1 and place.match(pattern)
 
 
 def build(stage: str, folder: Path) -> Path:

@@ -87,6 +87,7 @@ def test_secrets_are_only_referred_to(rendered: Rendered) -> None:
         ("clickhouse.url=http://user:secret@clickhouse:8123", "clickhouse/url"),
         ("settings.METERHOUSE_CLICKHOUSE_PASSWORD=secret", "METERHOUSE_CLICKHOUSE_PASSWORD"),
         ("ingest.settings.METERHOUSE_CATALOG_URL=postgresql://u:secret@p/d", "METERHOUSE_CATALOG_URL"),
+        ("settings.OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_HEADERS"),
         ("aggregator.terminationGracePeriodSeconds=60", "aggregator/terminationGracePeriodSeconds"),
         ("ingest.replica=3", "replica"),
         ("kafka.bootstrap=kafka", "kafka/bootstrap"),

@@ -41,6 +41,11 @@ METERHOUSE_CLICKHOUSE_CLUSTER: {{ .Values.clickhouse.cluster | quote }}
     secretKeyRef: {name: {{ .secretName }}, key: {{ .passwordKey }}}
 {{- end }}
 {{- end }}
+{{- range $name, $place := $.Values.secretSettings }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef: {name: {{ $place.name }}, key: {{ $place.key }}}
+{{- end }}
 {{- if ne (index . 1) "ingest" }}
 {{- with $.Values.clickhouse }}
 {{- if .secretName }}
