@@ -40,6 +40,11 @@ class InsertRules:
     young_age: float = 900.0
     confirm_age: float = 5.0
 
+    @classmethod
+    def within(cls, seconds: float, *, settle: float) -> InsertRules:
+        """The rules for tables that are sure to remember a token for that long."""
+        return cls(look_age=seconds / 2, young_age=seconds / 4, settle=settle)
+
 
 class _Phase(IntEnum):
     LOOK = auto()  # nothing is known of the block

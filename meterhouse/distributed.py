@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from aggregator.protocol import InsertRules
 from aggregator.worker import Worker, pause
+from meterhouse.adapters.clickhouse.tables import TOKEN_WINDOW
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.errors import error_body
 from meterhouse.adapters.http.health import Check, health_routes
@@ -55,6 +56,10 @@ Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 # What a client of ours waits for; ClickHouse is told to give up sooner still.
 _QUERY_TIMEOUT: Final = timedelta(seconds=5)
+
+# Into one table, by one flush: a batch may span two months, or a backfill be inserted beside it.
+_INSERTS_A_FLUSH: Final = 2
+_LONGEST_MEMORY: Final = timedelta(hours=1)
 
 _REPORT_SECONDS: Final = 5.0  # between two looks at what lag monitors are shown
 
@@ -162,7 +167,7 @@ async def serve_aggregator(place: Place) -> None:
     kafka = KafkaSettings()
     async with open_telemetry("meterhouse-aggregator") as shown, open_stores(shown) as stores:
         instruments = AggregatorInstruments(shown.registry)
-        crew = Crew(stores, instruments, shown.spans, _rules(AggregatorSettings()))
+        crew = Crew(stores, instruments, shown.spans, AggregatorSettings())
         checks = {
             "event log": stores.log.partitions,
             "catalog": stores.catalog.newest,
@@ -195,7 +200,7 @@ class Crew:
     stores: Stores
     instruments: AggregatorInstruments
     spans: Spans
-    rules: InsertRules
+    settings: AggregatorSettings
     _tasks: TaskGroup | None = None
     _running: dict[int, tuple[asyncio.Event, Task[None]]] = field(default_factory=dict)
     _broken: dict[int, str] = field(default_factory=dict)
@@ -256,11 +261,12 @@ class Crew:
         return None
 
     async def _made(self, partition: int) -> Worker:
+        every = await self.stores.log.partitions()
         return await worker_over(
             self.stores,
             partition,
-            of=await self.stores.log.partitions(),
-            rules=self.rules,
+            of=every,
+            rules=rules_of(self.settings, len(every)),
             instruments=self.instruments,
             spans=self.spans,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
@@ -268,9 +274,11 @@ class Crew:
         )
 
 
-def _rules(settings: AggregatorSettings) -> InsertRules:
-    look_age = settings.look_age.total_seconds()
-    return InsertRules(look_age=look_age, young_age=look_age / 2, settle=settings.settle.total_seconds())
+def rules_of(settings: AggregatorSettings, partitions: int) -> InsertRules:
+    """Times that fit the tables' token windows, which the aggregators of that many partitions share."""
+    windows_last = TOKEN_WINDOW * settings.flush_age / (partitions * _INSERTS_A_FLUSH)
+    memory = settings.token_memory or min(_LONGEST_MEMORY, windows_last)
+    return InsertRules.within(memory.total_seconds(), settle=settings.settle.total_seconds())
 
 
 async def _report(assignment: GroupAssignment, stores: Stores) -> None:

@@ -72,10 +72,10 @@ class AggregatorSettings(BaseSettings):
     flush_age: Positive = Field(
         default=timedelta(milliseconds=200), description="Age that makes a batch due."
     )
-    look_age: Positive = Field(
-        default=timedelta(minutes=30),
-        description="Beyond this age nothing is inserted by what was seen: half of the time for which the "
-        "tables are sure to remember an INSERT's token.",
+    token_memory: Positive | None = Field(
+        default=None,
+        description="How long the tables are sure to remember an INSERT's token. Left out: for as long as "
+        "their windows last while every partition flushes at its fastest, an hour at most.",
     )
     settle: Positive = Field(
         default=timedelta(seconds=110),

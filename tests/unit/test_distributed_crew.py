@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aggregator.protocol import InsertRules
 from aggregator.worker import Stop, Worker
 from meterhouse.distributed import Crew
 from meterhouse.domain.errors import LogBroken
+from meterhouse.settings import AggregatorSettings
 from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import AggregatorInstruments
 from meterhouse.telemetry.spans import Spans
@@ -37,7 +37,7 @@ class Unlucky(Crew):
 
 async def test_a_partition_that_stopped_is_shown_until_another_takes_it() -> None:
     registry = CollectorRegistry()
-    crew = Unlucky(object.__new__(Stores), AggregatorInstruments(registry), Spans(), InsertRules())
+    crew = Unlucky(object.__new__(Stores), AggregatorInstruments(registry), Spans(), AggregatorSettings())
 
     def shown() -> float | None:
         return registry.get_sample_value("meterhouse_aggregator_partition_stopped", {"partition": "3"})

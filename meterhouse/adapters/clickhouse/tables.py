@@ -15,9 +15,9 @@ from meterhouse.domain.block import Table
 
 _JOURNAL: Final = "schema_migrations"
 
-# An hour of INSERTs into one table at five flushes a second from five streams. The log of tokens costs
-# about 100 bytes an entry, on disk and in memory.
-_TOKEN_WINDOW: Final = 100_000
+# How many INSERTs into one table are remembered: an hour of them at five flushes a second from five streams.
+# The log of tokens costs about 100 bytes an entry, on disk and in memory.
+TOKEN_WINDOW: Final = 100_000
 
 # What one INSERT writes fits in a compact part: one file to sync, where a wide part has two a column.
 _COMPACT: Final = 128 << 20
@@ -28,13 +28,13 @@ _ON_EVERY_SERVER: Final = "('/clickhouse/tables/{database}/{table}', '{shard}-{r
 _QUORUM_TIMEOUT: Final = 10_000  # milliseconds
 
 _ONE_NODE: Final = (
-    f"non_replicated_deduplication_window = {_TOKEN_WINDOW}, fsync_after_insert = 1, "
+    f"non_replicated_deduplication_window = {TOKEN_WINDOW}, fsync_after_insert = 1, "
     f"fsync_part_directory = 1, min_bytes_for_wide_part = {_COMPACT}"
 )
 # A replica's disk is not waited for: a quorum of replicas has the rows instead. Tokens are also forgotten
 # by age, which is kept well above the hour that the window of entries covers.
 _REPLICATED: Final = (
-    f"replicated_deduplication_window = {_TOKEN_WINDOW}, replicated_deduplication_window_seconds = 7200, "
+    f"replicated_deduplication_window = {TOKEN_WINDOW}, replicated_deduplication_window_seconds = 7200, "
     f"min_bytes_for_wide_part = {_COMPACT}"
 )
 
