@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from typing import cast
 
@@ -36,6 +36,10 @@ class Plan:
     rate: float = 0.0
     event_type: str = "load"
     key: str = "mh_dev"
+
+    def lasting(self, seconds: float) -> Plan:
+        """The same for that long."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

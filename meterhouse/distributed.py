@@ -61,6 +61,9 @@ _QUERY_TIMEOUT: Final = timedelta(seconds=5)
 _INSERTS_A_FLUSH: Final = 2
 _LONGEST_MEMORY: Final = timedelta(hours=1)
 
+# Each of a process's partitions asks Kafka and the catalog that often while nothing arrives.
+_IDLE: Final = 0.5  # seconds
+
 _REPORT_SECONDS: Final = 5.0  # between two looks at what lag monitors are shown
 
 _log: Final = structlog.get_logger("meterhouse")
@@ -269,6 +272,7 @@ class Crew:
             rules=rules_of(self.settings, len(every)),
             instruments=self.instruments,
             spans=self.spans,
+            idle=_IDLE,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
             is_ours=lambda: partition in self._running,
         )
