@@ -29,7 +29,7 @@ class Publisher:
 
     directory: MetricDirectory
     publication: MetricPublication
-    every: float = EVERY  # seconds
+    every_seconds: float = EVERY
 
     async def run(self, stop: Stop) -> None:
         """Publish until `stop` is set; while a store is away, wait for it."""
@@ -39,7 +39,7 @@ class Publisher:
             except Unavailable as error:
                 _log.info("billable metrics not published", error=str(error))
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.every):
+                async with asyncio.timeout(self.every_seconds):
                     await stop.wait()
 
     async def publish(self) -> None:

@@ -86,7 +86,7 @@ class Worker:
     `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
     `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
     `fault` is called at every point of FAULT_POINTS. While the log is quiet it looks for new definitions and
-    for `stop` every `idle` seconds. Told to stop, it counts what is still unread for at
+    for `stop` every `idle_seconds`. Told to stop, it counts what is still unread for at
     most `last_seconds`. Fenced, it claims again only while the partition `is_ours` by whoever shares them
     out: two workers must not take it from each other for ever.
     """
@@ -104,7 +104,7 @@ class Worker:
     policy: FlushPolicy = field(default_factory=FlushPolicy)
     rules: InsertRules = field(default_factory=InsertRules)
     fault: Fault = no_fault
-    idle: float = 0.1
+    idle_seconds: float = 0.1
     last_seconds: float = 5.0
     is_ours: Callable[[], bool] = always
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -180,7 +180,7 @@ class Worker:
             return progress
         if pause is not None:
             await self.sleep(pause)
-        elif await self.log_reader.wait(self.partition, progress.next_offset, self.idle):
+        elif await self.log_reader.wait(self.partition, progress.next_offset, self.idle_seconds):
             self._quiet_at = self.clock()
         return progress
 

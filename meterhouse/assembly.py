@@ -71,7 +71,7 @@ async def worker_over(
     rules: InsertRules,
     instruments: AggregatorInstruments,
     spans: Spans = NO_SPANS,
-    idle: float = 0.1,
+    idle_seconds: float = 0.1,
     last_seconds: float = 5.0,
     is_ours: Callable[[], bool] = always,
 ) -> Worker:
@@ -93,7 +93,7 @@ async def worker_over(
         fault=fault_of(FaultSettings().fault),
         instruments=instruments,
         spans=BatchSpans(spans),
-        idle=idle,
+        idle_seconds=idle_seconds,
         last_seconds=last_seconds,
         is_ours=is_ours,
     )

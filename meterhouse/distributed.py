@@ -272,7 +272,7 @@ class Crew:
             rules=rules_of(self.settings, len(every)),
             instruments=self.instruments,
             spans=self.spans,
-            idle=_IDLE,
+            idle_seconds=_IDLE,
             last_seconds=0.0,  # whoever takes the partition over goes on at once
             is_ours=lambda: partition in self._running,
         )

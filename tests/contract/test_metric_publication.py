@@ -151,5 +151,5 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
     stop = asyncio.Event()
     away = Away(stop)
     async with asyncio.timeout(60):
-        await Publisher(FakeMetrics(), away, every=0.01).run(stop)
+        await Publisher(FakeMetrics(), away, every_seconds=0.01).run(stop)
     assert away.calls == 2

@@ -266,7 +266,7 @@ def test_what_is_forgotten_of_a_partition_is_shown_no_more() -> None:
         gauge.labels("1").set(1)
     instruments.forget(0)
     instruments.forget(7)
-    assert [_shown(gauge) for gauge in gauges] == [{"1": 1}] * 5
+    assert [_shown(gauge) for gauge in gauges] == [{"1": 1}] * 6
 
 
 def _shown(gauge: Gauge) -> dict[str, float]:
