@@ -46,6 +46,9 @@ FAULT_POINTS: Final = (
 REPLAY_POINTS: Final = (*_points("replay:", Table), *_points("replay:backfill:", _BACKFILLED))
 
 
+_LOOK_SECONDS: Final = 0.5  # between two looks for a block that others may be committing
+
+
 class LookTooOld(Exception):
     """The worker was held up for so long that what it knows of the tables may no longer be true."""
 
@@ -96,7 +99,8 @@ class Insertion:
                 case Insert(suffix):
                     attempt = await self._insert(block, token + suffix, attempt)
                 case Wait(seconds):
-                    await self.sleep(seconds)
+                    if await self._lands_within(block, seconds):
+                        return
                     attempt = after_wait(attempt)
                 case ClaimAgain():
                     raise LookTooOld(f"{token}: the look is older than {self.rules.look_age:g} s")
@@ -104,6 +108,16 @@ class Insertion:
                     return
                 case other:
                     assert_never(other)
+
+    async def _lands_within(self, block: Block, seconds: float) -> bool:
+        """Mostly whoever took the token is just committing: do not wait for longer than that takes."""
+        while seconds > 0:
+            pause = min(_LOOK_SECONDS, seconds)
+            await self.sleep(pause)
+            seconds -= pause
+            if await self.store.landed(block):
+                return True
+        return False
 
     async def _insert(self, block: Block, token: str, attempt: Attempt) -> Attempt:
         try:

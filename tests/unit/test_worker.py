@@ -24,7 +24,7 @@ from meterhouse.adapters.memory.ledger import MemoryLedger
 from meterhouse.adapters.memory.log import MemoryLog
 from meterhouse.adapters.memory.store import MemoryStore
 from meterhouse.domain.billable_metric import Aggregation, Definition, VersionState
-from meterhouse.domain.block import Block, Seen
+from meterhouse.domain.block import Block, Seen, Table
 from meterhouse.domain.errors import Fenced, LogBroken, StoreUnavailable
 from meterhouse.domain.event import Event, IdHash
 from meterhouse.domain.instant import MINUTE, SECOND, Instant, parse
@@ -416,6 +416,41 @@ async def test_a_worker_stalled_beyond_what_tokens_cover_does_not_insert() -> No
     with pytest.raises(LookTooOld):
         _to_the_end(counting)
     assert setting.values() == [Decimal(1)]
+
+
+class _Committing(MemoryStore):
+    """The first INSERT into metered_events has taken its token when its sender dies; its rows come later."""
+
+    held: Block | None = None
+
+    async def insert(self, block: Block, token: str) -> None:
+        if block.table is Table.METERED_EVENTS and self.held is None:
+            self.take_token(block.table, token)
+            self.held = block
+            raise _Died
+        await super().insert(block, token)
+
+
+@pytest.mark.anyio
+async def test_a_replay_waits_for_an_insert_under_way_only_until_its_rows_are_there() -> None:
+    store = _Committing()
+    setting = Setting(store=store)
+    setting.ledger.define(SUM)
+    await setting.log.append(_entries(1, 2))
+    with pytest.raises(_Died):
+        await setting.worker().count(await setting.ledger.claim(0))
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            assert store.held is not None
+            store.commit(store.held)
+
+    await dataclasses.replace(setting.worker(), sleep=sleep).claim()
+    assert setting.values() == [Decimal(1), Decimal(2)]
+    assert len(waits) == 3
+    assert sum(waits) < 5
 
 
 def _to_the_end(coroutine: Coroutine[Any, Any, object]) -> None:
