@@ -1,4 +1,4 @@
-"""A server with two merchants, and an environment with the older client."""
+"""A server in both forms, and an environment with the older client."""
 
 from __future__ import annotations
 
@@ -7,20 +7,38 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import pytest
 
 from tests.running import Server, clean_environment
+from tests.servers.distributed import Distributed
 
 _OLD: Final = "paygentic-sdk==0.2.16"
 _CACHE: Final = Path(__file__).parents[2] / ".cache" / "paygentic-sdk-0.2.16"
 
 
-@pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("clients") / "data") as running:
-        yield running
+class Running(Protocol):
+    """A meterhouse in one form or the other: all its routes are at `url`."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+
+@pytest.fixture(scope="package", params=["embedded", "distributed"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One process, and many behind a gateway: no client can tell which."""
+    if request.param == "embedded":
+        with Server(tmp_path_factory.mktemp("clients") / "data") as embedded:
+            yield embedded
+        return
+    distributed: Distributed = request.getfixturevalue("started")
+    distributed.put_right()
+    yield distributed
+    distributed.check()
 
 
 @pytest.fixture(scope="package")

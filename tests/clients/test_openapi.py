@@ -10,7 +10,8 @@ from typing import Final
 
 import httpx
 
-from tests.running import Server, clean_environment
+from tests.clients.conftest import Running
+from tests.running import clean_environment
 
 _CHECKS: Final = (
     "not_a_server_error",
@@ -26,7 +27,7 @@ not_a_server_error = { expected-statuses = ["2xx", "4xx", "504"] }
 """
 
 
-def test_answers_conform_to_the_document(server: Server, tmp_path: Path) -> None:
+def test_answers_conform_to_the_document(server: Running, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(_CONFIGURATION)
     done = subprocess.run(
         [
@@ -62,7 +63,7 @@ def test_answers_conform_to_the_document(server: Server, tmp_path: Path) -> None
     assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
-def test_the_document_describes_ingest_and_query_alike(server: Server) -> None:
+def test_the_document_describes_ingest_and_query_alike(server: Running) -> None:
     paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
     assert {
         ("post", "/v0/events"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.running import Server, clean_environment
+from tests.clients.conftest import Running
+from tests.running import clean_environment
 
 
-def test_the_older_client_gets_every_answer_it_expects(server: Server, old_python: Path) -> None:
+def test_the_older_client_gets_every_answer_it_expects(server: Running, old_python: Path) -> None:
     script = Path(__file__).with_name("paygentic_0216.py")
     done = subprocess.run(
         [str(old_python), str(script), server.url, server.key],

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from paygentic_sdk import Paygentic, errors
 
-from tests.running import Server
+from tests.clients.conftest import Running
 
 _FROM: Final = datetime(2026, 5, 1, tzinfo=UTC)
 _TO: Final = datetime(2026, 6, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def _method(client: Paygentic, operation: str, suffix: str) -> Callable[..., Any
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[Paygentic]:
+async def client(server: Running) -> AsyncIterator[Paygentic]:
     async with Paygentic(server_url=server.url, bearer_auth=server.key) as published:
         with published:
             yield published
@@ -53,7 +53,7 @@ def call(request: pytest.FixtureRequest, client: Paygentic) -> Caller:
 
 async def _until(read: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
     """The client knows no positions, so its users poll."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             answer = await read()
             if done(answer):
@@ -249,7 +249,7 @@ async def test_bad_fields_are_typed_400s_that_name_the_field(call: Caller) -> No
 
 
 @pytest.mark.anyio
-async def test_a_wrong_key_is_a_401(server: Server) -> None:
+async def test_a_wrong_key_is_a_401(server: Running) -> None:
     with Paygentic(server_url=server.url, bearer_auth="nonsense") as stranger:
         with pytest.raises(errors.Error) as refused:
             stranger.events.ingest(request=_request("t"))
