@@ -18,6 +18,7 @@ import clickhouse_connect
 import httpx
 import pytest
 
+from meterhouse.adapters.clickhouse.tables import TOKEN_WINDOW
 from meterhouse.domain.block import Table
 from tests.cutting_proxy import CuttingProxy
 from tests.faults.load import Load
@@ -31,7 +32,6 @@ _OTHER: Final = "aggregator-2"
 
 # So few tokens are forgotten after a second of load; and by what was seen that long ago nothing is inserted.
 _FEW_TOKENS: Final = 20
-_MANY_TOKENS: Final = 100_000  # as the migrations say
 _LOOK_AGE: Final = 4.0
 _OLD_LOOKS: Final = {
     "METERHOUSE_AGGREGATOR_TOKEN_MEMORY": f"PT{2 * _LOOK_AGE:g}S",
@@ -159,7 +159,7 @@ def _few_tokens(distributed: Distributed) -> Iterator[None]:
     try:
         yield
     finally:
-        _remember(distributed, _MANY_TOKENS)
+        _remember(distributed, TOKEN_WINDOW)
 
 
 def _remember(distributed: Distributed, tokens: int) -> None:
