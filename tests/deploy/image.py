@@ -58,6 +58,12 @@ def environment(stage: str) -> dict[str, str]:
     }
 
 
+def of_processes(stage: str) -> dict[str, str]:
+    """The same for a process here: with this machine's PATH, and free to keep the bytecode it compiles."""
+    ours = ("PATH", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in environment(stage).items() if name not in ours}
+
+
 def sent_to_docker(path: str) -> bool:
     """Whether .dockerignore lets the path through: the last of its lines that matches says so."""
     parts = PurePosixPath(path)

@@ -13,7 +13,7 @@ from uuid import uuid4
 from tests.api import Api, cloud_event
 from tests.deploy import gateway
 from tests.deploy.compose import services
-from tests.deploy.image import environment
+from tests.deploy.image import of_processes
 from tests.deploy.started import started, total_of
 from tests.deploy.tools import output_of
 from tests.running import clean_environment, free_port
@@ -23,9 +23,8 @@ from tests.servers.postgres import PostgresServer
 def _variables(service: str, here: Mapping[str, str]) -> dict[str, str]:
     """The environment of the service's container, with addresses and passwords as they are `here`."""
     said: dict[str, str] = services()[service]["environment"]
-    image = {name: value for name, value in environment("services").items() if name != "PATH"}
     known = {name: here[name] for name in here if name in said or name not in _ADDRESSES}
-    return image | {"METERHOUSE_HOST": "127.0.0.1"} | said | known
+    return of_processes("services") | {"METERHOUSE_HOST": "127.0.0.1"} | said | known
 
 
 _ADDRESSES = {

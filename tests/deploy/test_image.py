@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.api import Api, cloud_event
-from tests.deploy.image import build, chain, environment, instructions, sent_to_docker
+from tests.deploy.image import build, chain, environment, instructions, of_processes, sent_to_docker
 from tests.deploy.known import known_variables
 from tests.deploy.started import started, total_of
 from tests.deploy.tools import ROOT, output_of, run, tool
@@ -90,8 +90,7 @@ def test_the_whole_image_runs_the_embedded_form(
         whole = build("build-embedded", folder)
         port = free_port()
         ours = {"METERHOUSE_DEV_HOST": "127.0.0.1", "METERHOUSE_DEV_PORT": str(port)}
-        env = environment("embedded") | ours
-        del env["PATH"]
+        env = of_processes("embedded") | ours
         with started(whole, ["dev"], port=port, env=env, folder=tmp_path) as url, Api(url, "mh_dev") as api:
             metric = api.create_metric("image", "COUNT")
             api.ingest(cloud_event("image", "1"))
