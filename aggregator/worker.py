@@ -326,20 +326,25 @@ class Worker:
     async def _check(self, progress: Progress) -> None:
         """The log must reach to where we are, and the store must hold the record before it and none after.
 
-        A catalog that goes back, to an older backup for one, would plan other ranges than those that landed.
+        A catalog that goes back, to an older backup for one, would plan other ranges than those that landed;
+        and the records of a topic that was made anew would go where those of the old one are.
         """
         unread = await self._unread(progress)
-        following = progress.next_offset
         self._oldest_uncounted = None
-        for oldest in await self.log_reader.read(self.partition, following, 1) if unread else ():
+        for oldest in await self.log_reader.read(self.partition, progress.next_offset, 1) if unread else ():
             self._oldest_uncounted = oldest.received_at
-        if progress.pending_last is None and unread and await self.store.holds(self.partition, following):
+        before = progress.next_offset - 1
+        planned = before if progress.pending_last is None else progress.pending_last
+        held = await self.store.held(self.partition, max(0, before))
+        if held.end > planned + 1:
             await self.ledger.confirm(progress)  # unless whoever claimed it after us has counted on
             raise _broken(
-                progress, f"is counted further: ClickHouse holds offset {following} already", _RECOUNT
+                progress,
+                f"was counted further: ClickHouse holds offset {held.end - 1}. So it is where the topic was "
+                "made anew, or where the catalog went back to an older backup",
+                f"{_RECOUNT} Of a topic that was made anew, it forgets what only the old one held.",
             )
-        before = progress.next_offset - 1
-        if before < 0 or await self.store.holds(self.partition, before):
+        if before < 0 or held.first <= before < held.end:
             return
         if not await self.dead_letters.holds(self.partition, before):
             where = f"was counted to here, but ClickHouse does not hold offset {before}"

@@ -153,8 +153,11 @@ class BlockStore(Protocol):
     async def landed(self, block: Block) -> bool:
         """Whether the block's mark is in its table (for `event_ids`: whether its last identity is)."""
 
-    async def holds(self, partition: int, offset: int) -> bool:
-        """Whether that record of the log is in `events` or `event_repeats`."""
+    async def held(self, partition: int, start: int) -> Bounds:
+        """From the first to the last record at `start` or after it that `events` or `event_repeats` hold.
+
+        Without one, empty bounds at `start`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from meterhouse.domain.block import (
 from meterhouse.domain.event import EventColumns, IdHash, id_hash
 from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, parse
 from meterhouse.domain.rollup import Latest, RollupState
-from meterhouse.ports import StoredRow
+from meterhouse.ports import Bounds, StoredRow
 
 pytestmark = pytest.mark.anyio
 
@@ -356,11 +356,19 @@ async def test_a_whole_batch_of_identities_is_found_at_once(store: ClickHouseBlo
     assert found == {hash_: Seen(0, offset, hash_ % 2**64) for offset, hash_ in enumerate(hashes)}
 
 
-async def test_a_record_is_held_by_events_or_repeats(store: ClickHouseBlocks) -> None:
+async def test_records_are_held_by_events_or_repeats(store: ClickHouseBlocks) -> None:
+    assert await store.held(0, 0) == Bounds(0, 0)
     await store.insert(first_seen(2), "a")
-    await store.insert(repeats(offset=2), "b")
-    assert [await store.holds(0, offset) for offset in range(4)] == [True, True, True, False]
-    assert not await store.holds(1, 0)
+    assert await store.held(0, 0) == Bounds(0, 2)
+    await store.insert(repeats(offset=3), "b")
+    assert [await store.held(0, start) for start in range(5)] == [
+        Bounds(0, 4),
+        Bounds(1, 4),
+        Bounds(3, 4),
+        Bounds(3, 4),
+        Bounds(4, 4),
+    ]
+    assert await store.held(1, 0) == Bounds(0, 0)
 
 
 async def test_dropping_a_version_leaves_every_other_row(

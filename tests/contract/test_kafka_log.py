@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,8 +12,8 @@ import anyio
 import anyio.to_thread
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.admin import NewPartitions
+from aiokafka.structs import ConsumerRecord
 
 from deploy.local.kafka import Cluster
 from meterhouse.adapters.clock import SystemClock
@@ -29,7 +29,14 @@ from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded, TooL
 from meterhouse.domain.event import Event
 from meterhouse.domain.position import Position
 from meterhouse.ports import Bounds, Entry, LogRecord
-from tests.servers.kafka import PATIENT, TestTopic, running_cluster
+from tests.servers.kafka import (
+    PATIENT,
+    TestTopic,
+    admin,
+    delete_and_make_anew,
+    delete_before,
+    running_cluster,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -76,33 +83,6 @@ async def consumed(topic: TestTopic, name: str, count: int) -> list[ConsumerReco
             return [await consumer.getone() for _ in range(count)]
     finally:
         await consumer.stop()
-
-
-@asynccontextmanager
-async def admin(topic: TestTopic) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=topic.servers.bootstrap)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def delete_before(topic: TestTopic, partition: int, offset: int) -> None:
-    """What retention does, now."""
-    async with admin(topic) as client:
-        await client.delete_records({TopicPartition(topic.name, partition): RecordsToDelete(offset)})
-
-
-async def delete_and_make_anew(topic: TestTopic) -> None:
-    async with admin(topic) as client:
-        await client.delete_topics([topic.name])
-    plan = TopicPlan(partitions=3, replicas=1, min_insync=1)
-
-    async def is_made() -> bool:
-        return bool(await create(topic.servers, topic.name, plan))
-
-    await eventually(is_made)
 
 
 # --- what other consumers and producers see ---

@@ -134,8 +134,8 @@ class FaultyStore:
     async def landed(self, block: Block) -> bool:
         return await _around(self.store.landed(block))
 
-    async def holds(self, partition: int, offset: int) -> bool:
-        return await _around(self.store.holds(partition, offset))
+    async def held(self, partition: int, start: int) -> Bounds:
+        return await _around(self.store.held(partition, start))
 
     async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
         return await _around(self.store.stored(partition, start, until, limit))

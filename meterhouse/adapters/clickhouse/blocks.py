@@ -27,6 +27,7 @@ from meterhouse.domain.block import (
 )
 from meterhouse.domain.event import IdHash
 from meterhouse.domain.instant import month_start
+from meterhouse.ports import Bounds
 
 # No INSERT runs longer, whoever waits for it; the exactly-once protocol builds on that.
 INSERT_TIME_LIMIT: Final = timedelta(seconds=60)
@@ -62,6 +63,10 @@ WHERE namespace = '' AND billable_metric_id = '' AND version = 0 AND subject = {
 """
 _PLACED: Final = """
 SELECT count() FROM {table} WHERE log_partition = {{partition:UInt32}} AND log_offset = {{offset:UInt64}}
+"""
+_HELD: Final = """
+SELECT count(), min(log_offset), max(log_offset) FROM {table}
+WHERE log_partition = {{partition:UInt32}} AND log_offset >= {{start:UInt64}}
 """
 _IDENTIFIED: Final = """
 SELECT count() FROM {table}
@@ -121,14 +126,17 @@ class ClickHouseBlocks:
         """See BlockStore. On a cluster its replica first catches up with what its shard accepted."""
         return await self._pool.run(lambda client: self._landed(client, block))
 
-    async def holds(self, partition: int, offset: int) -> bool:
+    async def held(self, partition: int, start: int) -> Bounds:
         """See BlockStore."""
+        parameters = {"partition": partition, "start": start}
 
-        def look(client: Client) -> bool:
-            return any(
-                self._placed(client, table, partition, offset)
-                for table in (Table.EVENTS, Table.EVENT_REPEATS)
-            )
+        def look(client: Client) -> Bounds:
+            found = [
+                self._asked(client, table, _HELD, parameters) for table in (Table.EVENTS, Table.EVENT_REPEATS)
+            ]
+            some = [(first, last) for count, first, last in found if count]
+            firsts, lasts = zip(*some, strict=True) if some else ((start,), (start - 1,))
+            return Bounds(min(firsts), max(lasts) + 1)
 
         return await self._pool.run(look)
 
@@ -188,12 +196,18 @@ class ClickHouseBlocks:
         return self._any(client, table, _PLACED, {"partition": partition, "offset": offset})
 
     def _any(self, client: Client, table: Table, question: str, parameters: Mapping[str, object]) -> bool:
+        (count,) = self._asked(client, table, question, parameters)
+        return count > 0
+
+    def _asked(
+        self, client: Client, table: Table, question: str, parameters: Mapping[str, object]
+    ) -> Sequence[int]:
         for statement in self._tables.before_look(table):
             client.command(statement)
-        count: int
+        row: Sequence[int]
         asked = question.format(table=self._tables.own(table))
-        [[count]] = client.query(asked, parameters=dict(parameters)).result_rows
-        return count > 0
+        [row] = client.query(asked, parameters=dict(parameters)).result_rows
+        return row
 
     def _layout(self, block: Block) -> _Built:
         kept = self._built.get(id(block.rows))

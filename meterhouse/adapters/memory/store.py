@@ -20,7 +20,7 @@ from meterhouse.domain.block import (
 from meterhouse.domain.event import IdHash
 from meterhouse.domain.instant import HOUR, MINUTE, Instant
 from meterhouse.domain.rollup import Latest, RollupState
-from meterhouse.ports import StoredRow
+from meterhouse.ports import Bounds, StoredRow
 
 RollupKey = tuple[str, str, int, str, str, Instant, tuple[str, ...]]
 
@@ -83,8 +83,10 @@ class MemoryStore:
             part.mark >= block.mark for part in self.parts[block.table] if (part.stream, part.month) == key
         )
 
-    async def holds(self, partition: int, offset: int) -> bool:
-        return (partition, offset) in self._events or (partition, offset) in self._repeats
+    async def held(self, partition: int, start: int) -> Bounds:
+        places = self._events.keys() | self._repeats
+        offsets = [offset for number, offset in places if number == partition and offset >= start]
+        return Bounds(min(offsets), max(offsets) + 1) if offsets else Bounds(start, start)
 
     async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
         places = sorted(
