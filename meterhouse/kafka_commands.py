@@ -16,7 +16,7 @@ from meterhouse.adapters.kafka import topics
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topics import TopicPlan
-from meterhouse.domain.errors import NotFound
+from meterhouse.domain.errors import NotFound, TooLarge
 from meterhouse.domain.instant import render
 from meterhouse.settings import KafkaSettings
 
@@ -65,8 +65,8 @@ def list_dead_letters(settings: KafkaSettings, console: Console, limit: int) -> 
     for letter in reversed(asyncio.run(newest())):
         requeued = f", requeued as {letter.requeued_as}" if letter.requeued_as else ""
         console.print(
-            f"{_place(letter)}  {render(letter.set_aside_at)}  {letter.reason}{requeued}\n"
-            f"    {letter.record.value[:_PREVIEW]!r}, {len(letter.record.value)} bytes",
+            f"{letter.place}  {render(letter.set_aside_at)}  {letter.reason}{requeued}\n"
+            f"    {letter.record.value[:_PREVIEW]!r}, {letter.size} bytes",
             markup=False,
             highlight=False,
         )
@@ -75,18 +75,26 @@ def list_dead_letters(settings: KafkaSettings, console: Console, limit: int) -> 
 def requeue_dead_letters(settings: KafkaSettings, places: set[str]) -> None:
     """Send the named dead letters to the log, or with no names all that were not sent yet.
 
-    Raises NotFound where there is no such dead letter, once the others are sent; LogUnavailable.
+    Raises NotFound where there is no such dead letter, and TooLarge for those that cannot be sent, once the
+    others are sent; LogUnavailable.
     """
 
     async def requeue() -> None:
         missing = set(places)
+        refused: list[str] = []
         async with _log(settings) as log:
             async for letter in log.letters.all():
-                if _place(letter) in places or not (places or letter.requeued_as):
-                    typer.echo(f"{_place(letter)} is requeued as {await log.requeue(letter)}")
-                    missing.discard(_place(letter))
+                if letter.place in places or not (places or letter.requeued_as):
+                    missing.discard(letter.place)
+                    try:
+                        typer.echo(f"{letter.place} is requeued as {await log.requeue(letter)}")
+                    except TooLarge as error:
+                        refused.append(str(error))
         if missing:
-            raise NotFound(f"no such dead letter: {', '.join(sorted(missing))}")
+            refused.append(f"no such dead letter: {', '.join(sorted(missing))}")
+            raise NotFound("; ".join(refused))
+        if refused:
+            raise TooLarge("; ".join(refused))
 
     asyncio.run(requeue())
 
@@ -97,7 +105,3 @@ def _newest(letters: list[DeadLetter], limit: int) -> list[DeadLetter]:
 
 def _log(settings: KafkaSettings) -> AbstractAsyncContextManager[KafkaLog]:
     return KafkaLog.open(settings.servers(), settings.topic, SystemClock(), settings.limits())
-
-
-def _place(letter: DeadLetter) -> str:
-    return f"{letter.partition}:{letter.record.offset}"

@@ -500,6 +500,23 @@ async def test_dead_letters_are_listed_once_each_with_the_reason_first_given(log
     assert listed == [(0, new, "is empty too"), (1, old, "is not JSON"), (1, new, "is empty")]
 
 
+async def test_of_a_record_that_is_too_large_for_a_letter_the_beginning_is_kept(
+    kafka_topic: TestTopic,
+) -> None:
+    async with opened(kafka_topic, replace(PATIENT, batch_bytes=2000)) as log:
+        await log.put(1, LogRecord(7, 5_000, b"x" * 100_000), "is not JSON")
+        await log.put(1, LogRecord(8, 5_000, b"y"), "is not JSON")
+        assert await log.holds(1, 7)
+        cut, whole = [letter async for letter in log.letters.all()]
+        assert (cut.size, whole.size) == (100_000, 1)
+        assert 1000 < len(cut.record.value) < 2000
+        assert set(cut.record.value) == set(b"x")
+        with pytest.raises(TooLarge, match=r"1:7 has only the first .* of 100000 bytes"):
+            await log.requeue(cut)
+        assert await texts(log) == []
+        await log.requeue(whole)
+
+
 async def test_a_requeued_letter_is_in_the_log_again_under_the_key_of_its_event(
     log: KafkaLog, kafka_topic: TestTopic
 ) -> None:

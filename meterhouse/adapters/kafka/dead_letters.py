@@ -1,10 +1,11 @@
 """Dead letters in a topic of their own, `<topic>.deadletter`.
 
-A dead letter is the record's bytes, unchanged; its key `partition:offset` and its headers say where it lay,
-why it was set aside and when. It goes to the dead letter topic's partition of the same number, so that
-looking for one reads one partition. A topic cannot be told to hold something once: a letter put twice is
-there twice, and read once. `holds` reads the partition from its start: an aggregator asks that once when it
-takes a partition over, and only if the last record it counted is neither an event nor a repeat.
+A dead letter is the record's bytes, unchanged (of more than a letter can hold, the first ones); its key
+`partition:offset` and its headers say where it lay, why it was set aside and when. It goes to the dead letter
+topic's partition of the same number, so that looking for one reads one partition. A topic cannot be told to
+hold something once: a letter put twice is there twice, and read once. `holds` reads the partition from its
+start: an aggregator asks that once when it takes a partition over, and only if the last record it counted is
+neither an event nor a repeat.
 """
 
 from __future__ import annotations
@@ -28,13 +29,23 @@ _LONGEST_REASON: Final = 1000  # characters
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record of partition `partition` that holds no event, and why; `requeued_as` if it was sent again."""
+    """A record of partition `partition` that holds no event, and why; `requeued_as` if it was sent again.
+
+    The record had `size` bytes. The letter of one that another producer made larger than ours may be has
+    only the first of them.
+    """
 
     partition: int
     record: LogRecord
+    size: int
     reason: str
     set_aside_at: Instant
     requeued_as: Position | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the record lay, as `partition:offset`."""
+        return f"{self.partition}:{self.record.offset}"
 
 
 class KafkaDeadLetters:
@@ -49,6 +60,7 @@ class KafkaDeadLetters:
     async def put(self, partition: int, record: LogRecord, reason: str) -> None:
         headers = [
             *_place(partition, record.offset),
+            ("size", str(len(record.value)).encode()),
             ("reason", reason[:_LONGEST_REASON].encode()),
             ("time", render(self._clock.now()).encode()),
         ]
@@ -89,7 +101,7 @@ class KafkaDeadLetters:
         self, partition: int, record: LogRecord, value: bytes, headers: list[tuple[str, bytes]]
     ) -> None:
         key = f"{partition}:{record.offset}".encode()
-        message = Message(key, value, record.received_at // 1000, headers)
+        message = Message(key, value[: self._producer.room(key)], record.received_at // 1000, headers)
         target = partition % self._producer.partition_count(self._topic.name)
         await self._producer.send(self._topic.name, {target: [message]})
 
@@ -116,9 +128,11 @@ def _letter(record: DefaultRecord) -> DeadLetter | None:
     try:
         partition, offset = int(headers["partition"]), int(headers["offset"])
         requeued = headers.get("requeued")
+        value = record.value or b""
         return DeadLetter(
             partition,
-            LogRecord(offset, record.timestamp * 1000, record.value or b""),
+            LogRecord(offset, record.timestamp * 1000, value),
+            int(headers.get("size", len(value))),
             headers.get("reason", ""),
             parse(headers["time"]) if "time" in headers else record.timestamp * 1000,
             None if requeued is None else parse_positions(requeued)[0],

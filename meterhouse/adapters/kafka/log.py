@@ -14,6 +14,7 @@ from meterhouse.adapters.kafka.producer import Message, Producer
 from meterhouse.adapters.kafka.reader import Reader
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topic import Topic
+from meterhouse.domain.errors import TooLarge
 from meterhouse.domain.position import Position
 from meterhouse.ports import Bounds, Clock, Entry, LogRecord
 
@@ -92,9 +93,15 @@ class KafkaLog:
     async def requeue(self, letter: DeadLetter) -> Position:
         """Send the letter's bytes to the log again; the position just after them.
 
-        An event among them gets the key that its repeats have. Doing it again sends them again.
+        An event among them gets the key that its repeats have. Doing it again sends them again. Raises
+        TooLarge where the letter does not have them all, or they fit into no record batch of ours.
         """
-        key = key_of(letter.record) or f"{letter.partition}:{letter.record.offset}".encode()
+        if len(letter.record.value) < letter.size:
+            raise TooLarge(
+                f"the dead letter {letter.place} has only the first {len(letter.record.value)} of "
+                f"{letter.size} bytes; the record itself is in the log, as long as that keeps it"
+            )
+        key = key_of(letter.record) or letter.place.encode()
         (position,) = await self.append([Entry(key, letter.record.value, letter.record.received_at)])
         await self.letters.mark_requeued(letter, position)
         return position

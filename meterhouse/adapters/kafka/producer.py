@@ -92,6 +92,10 @@ class Producer:
         """How many partitions the topic has by now. Raises LogUnavailable where it is not known."""
         return self._delivery.partition_count(topic)
 
+    def room(self, key: bytes) -> int:
+        """How many bytes the value of a message with that key may have."""
+        return self._limits.batch_bytes - _WIRE_OVERHEAD - len(key)
+
     async def send(self, topic: str, messages: Mapping[int, Sequence[Message]]) -> dict[int, int]:
         """Write messages to partitions, each in its order; the offset after the last one of each.
 
@@ -124,7 +128,7 @@ class Producer:
 
     def _part(self, messages: Sequence[Message]) -> _Part:
         sizes = [len(message.key) + len(message.value) for message in messages]
-        if max(sizes, default=0) + _WIRE_OVERHEAD > self._limits.batch_bytes:
+        if max(sizes, default=0) > self.room(b""):
             raise TooLarge(
                 f"an event of {max(sizes)} bytes does not fit into a record batch of "
                 f"{self._limits.batch_bytes} bytes"
