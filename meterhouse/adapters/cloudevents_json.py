@@ -161,7 +161,7 @@ def _row(record: LogRecord) -> _Row:
         _check_depth(data)
     subject, external_subject = wire.subject or "", wire.externalsubject or ""
     external_id = wire.externalid or ""
-    received_at = _instant("receivedat", wire.receivedat) if wire.receivedat else record.received_at
+    received_at = _instant("receivedat", wire.receivedat) if wire.receivedat else _recorded_at(record)
     time = _instant("time", wire.time) if wire.time else received_at
     sent_time = time if time != received_at else ""
     head = f"{type}\0{subject}\0{external_subject}\0{external_id}\0{sent_time}\0"
@@ -182,6 +182,12 @@ def _row(record: LogRecord) -> _Row:
         data,
         attributes,
     )
+
+
+def _recorded_at(record: LogRecord) -> Instant:
+    if not instants.EARLIEST <= record.received_at < instants.LATEST:
+        raise ValueError("receivedat: is missing, and the record has no receive time either")
+    return record.received_at
 
 
 @lru_cache(maxsize=1024)

@@ -157,6 +157,13 @@ def test_an_event_of_another_producer_gets_the_times_of_its_record() -> None:
     assert (found.subject, found.data, found.attributes) == ("", b"", {})
 
 
+@pytest.mark.parametrize("received_at", [-1000, parse("2199-12-31T23:59:59.999999Z") + 1])
+def test_a_record_without_a_receive_time_has_to_bring_one(received_at: int) -> None:
+    for value, reasons in ((foreign(), 1), (foreign(receivedat="2026-05-01T12:30:15Z"), 0)):
+        _, refused = decode_columns(0, [LogRecord(0, received_at, value)])
+        assert ["receivedat: is missing" in reason for _, reason in refused] == [True] * reasons
+
+
 @pytest.mark.parametrize(
     "time", ["2026-05-01T12:30:15+00:00", "2026-05-01t12:30:15.000000000z", "2026-05-01T14:30:15.0000+02:00"]
 )
