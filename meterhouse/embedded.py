@@ -17,6 +17,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from meterhouse.adapters.clickhouse.read_only import create_app as create_read_only
+from meterhouse.adapters.clickhouse.staging import clear_staging
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
 from meterhouse.adapters.http.metrics import Measured, metrics_route
@@ -60,6 +61,7 @@ async def open_stores(folder: DataFolder, telemetry: Telemetry | None = None) ->
             waited=waits_for("clickhouse"),
             spans=shown.spans,
         )
+        clear_staging(pool)
         clickhouse = await stack.enter_async_context(pool)
         await migrate(clickhouse)
         yield await stack.enter_async_context(Stores.over(log, catalog, clickhouse))
