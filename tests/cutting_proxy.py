@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -19,7 +19,8 @@ class CuttingProxy:
     """Forwards to `url`, and does to each answer whatever `fault` says: None passes it on.
 
     A fault is given the whole request and a function that fetches its answer (and so lets it happen), and
-    returns the bytes to send before the connection is cut, by a reset where `reset` is True.
+    returns the bytes to send before the connection is cut, by a reset where `reset` is True. `requests` are
+    the heads of all that came.
     """
 
     def __init__(self, url: str) -> None:
@@ -27,7 +28,9 @@ class CuttingProxy:
         self._upstream = (parts.hostname or "", parts.port or 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._connections: set[socket.socket] = set()
+        self._address = self._listener.getsockname()
+        self.url = f"http://127.0.0.1:{self._address[1]}"
         self.fault: Callable[[bytes, Callable[[], bytes]], bytes | None] | None = None
         self.reset = False
         self.requests: list[bytes] = []
@@ -37,11 +40,25 @@ class CuttingProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._leave()
         for thread in self._threads:
             thread.join(10)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Nobody listens, and every connection is cut, until the end."""
+        self._leave()
+        try:
+            yield
+        finally:
+            self._listener = socket.create_server(self._address)
+            self._run(self._accept)
+
+    def _leave(self) -> None:
+        for one in (self._listener, *self._connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _run(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -49,23 +66,31 @@ class CuttingProxy:
         thread.start()
 
     def _accept(self) -> None:
+        listener = self._listener
         with suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
                 self._run(self._serve, connection)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
-            while request := _message(client):
-                self.requests.append(request)
-                fault = self.fault
-                answer = fault(request, lambda: self._ask(request)) if fault else None
-                if fault is not None and answer is not None:
-                    client.sendall(answer)
-                    if self.reset:
-                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-                    return
-                client.sendall(self._ask(request))
+        self._connections.add(client)
+        try:
+            with client, suppress(OSError):
+                self._pass_on(client)
+        finally:
+            self._connections.discard(client)
+
+    def _pass_on(self, client: socket.socket) -> None:
+        while request := _message(client):
+            self.requests.append(request.partition(b"\r\n\r\n")[0])
+            fault = self.fault
+            answer = fault(request, lambda: self._ask(request)) if fault else None
+            if fault is not None and answer is not None:
+                client.sendall(answer)
+                if self.reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                return
+            client.sendall(self._ask(request))
 
     def _ask(self, request: bytes) -> bytes:
         with socket.create_connection(self._upstream) as upstream:
