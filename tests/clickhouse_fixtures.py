@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -12,19 +12,22 @@ from clickhouse_connect.driver.client import Client
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from tests.clickhouse_server import ClickHouseServer
+from tests.servers.choice import chosen_server, clickhouse_container
 
 
 @pytest.fixture(scope="session")
 def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server over HTTP: what METERHOUSE_TEST_CLICKHOUSE names, else a stand-in for the whole run."""
-    given = os.environ.get("METERHOUSE_TEST_CLICKHOUSE")
-    if given:
-        yield given
-        return
-    server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse-server"))
-    server.start()
-    yield server.url
-    server.stop()
+    """A server over HTTP: what METERHOUSE_TEST_CLICKHOUSE names, else in Docker, else a stand-in."""
+
+    @contextmanager
+    def local() -> Iterator[str]:
+        server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse-server"))
+        server.start()
+        yield server.url
+        server.stop()
+
+    with chosen_server("METERHOUSE_TEST_CLICKHOUSE", container=clickhouse_container, local=local) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,11 @@
-"""Kafka for tests: METERHOUSE_TEST_KAFKA, else a broker started here, else a skip that says why.
+"""Kafka for tests: METERHOUSE_TEST_KAFKA, else Docker, else started here, else a skip that says why.
 
-A broker is the same on every machine: jars and Java, no Docker engine needed (deploy/local/kafka.py).
+Brokers that a test kills are always started here (deploy/local/kafka.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,16 +23,20 @@ from deploy.local.kafka import Cluster, KafkaNotStarted, start_cluster
 from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create
+from tests.servers.choice import chosen_server, kafka_container
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap servers of a Kafka that the whole session shares; each test makes its own topics."""
-    if address := os.environ.get("METERHOUSE_TEST_KAFKA"):
+
+    @contextmanager
+    def local() -> Iterator[str]:
+        with running_cluster(tmp_path_factory.mktemp("kafka")) as cluster:
+            yield cluster.bootstrap
+
+    with chosen_server("METERHOUSE_TEST_KAFKA", container=kafka_container, local=local) as address:
         yield address
-        return
-    with running_cluster(tmp_path_factory.mktemp("kafka")) as cluster:
-        yield cluster.bootstrap
 
 
 # A topic of the tests, which have one broker.

