@@ -14,13 +14,13 @@ from rich.table import Table
 
 from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
 from meterhouse.adapters.data_folder import DataFolder
-from meterhouse.domain.errors import LogBroken, NotYetCounted
+from meterhouse.domain.errors import LogBroken
 from meterhouse.embedded import catch_up, open_stores
 from meterhouse.ports import Watermark
 from meterhouse.recount import recount
 from meterhouse.stores import Stores
 
-_PATIENCE: Final = 120.0  # seconds that aggregators get to count what is uncounted
+PATIENCE: Final = 120.0  # seconds that aggregators get to count what is uncounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,17 @@ async def run(folder: DataFolder, console: Console) -> bool:
             return _show(await find(stores), console)
 
 
-async def run_shared(opening: AbstractAsyncContextManager[Stores], console: Console) -> bool:
+async def run_shared(
+    opening: AbstractAsyncContextManager[Stores], console: Console, patience: float = PATIENCE
+) -> bool:
     """The same over stores that running services share, once these have counted what the log holds now.
 
-    Raises NotYetCounted when that takes too long. Only sure of its answer while no events are accepted and no
-    definition changes.
+    They get `patience` seconds for it: a partition that has stopped is never counted, and what it lacks is
+    shown then. Only sure of its answer while no events are accepted and no definition changes.
     """
     async with opening as stores:
-        await _wait_until_counted(stores)
-        return _show(await _compare(stores, None), console)
+        uncounted = await _uncounted(stores, patience)
+        return _show(await _compare(stores, uncounted), console)
 
 
 async def find(stores: Stores) -> Findings:
@@ -66,16 +68,18 @@ async def find(stores: Stores) -> Findings:
     return await _compare(stores, broken)
 
 
-async def _wait_until_counted(stores: Stores) -> None:
+async def _uncounted(stores: Stores, patience: float) -> str | None:
+    """Return None once all is counted that the log holds now, or in time what is not."""
     partitions = await stores.log.partitions()
     ends = {partition: (await stores.log.bounds(partition)).end for partition in partitions}
     watermark = stores.catalog.watermark(stores.log.log_id)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while behind := await _behind(watermark, ends):
         if time.monotonic() > deadline:
-            lag = f"{sum(behind.values()):,} records are not counted after {_PATIENCE:g} s"
-            raise NotYetCounted(f"{lag}; are aggregators running?")
+            where = ", ".join([f"{lag:,} of partition {partition}" for partition, lag in behind.items()])
+            return f"Records are not counted after {patience:g} s: {where}. Are aggregators running?"
         await asyncio.sleep(0.2)
+    return None
 
 
 async def _behind(watermark: Watermark, ends: Mapping[int, int]) -> dict[int, int]:

@@ -152,10 +152,16 @@ def demo(
 
 
 @app.command()
-def check(data: KeysData = None) -> None:
+def check(
+    data: KeysData = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds that running aggregators get to count what is uncounted.")
+    ] = checking.PATIENCE,
+) -> None:
     """Reconcile log, events, metered events and rollups; exit 1 and name the rows where they differ."""
     if data is None and CatalogSettings().url:
-        clean = asyncio.run(checking.run_shared(_kafka("meterhouse.distributed").open_stores(), Console()))
+        stores = _kafka("meterhouse.distributed").open_stores()
+        clean = asyncio.run(checking.run_shared(stores, Console(), wait))
     else:
         clean = asyncio.run(checking.run(DataFolder(data or DEFAULT_DATA), Console()))
     if not clean:

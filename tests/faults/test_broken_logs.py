@@ -6,6 +6,7 @@ Nothing of it is counted, nothing is skipped or counted again, and a restart cha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.kafka.partitioning import partitions_of
 from meterhouse.domain.event import Event
 from tests.faults.own_services import OwnServices, eventually, not_ready
+from tests.running import run_cli
 from tests.servers.distributed import Distributed
 from tests.servers.kafka import PLAN, delete_and_make_anew, delete_before
 
@@ -87,6 +89,12 @@ async def test_records_that_retention_deleted_stop_their_partition_alone(service
     assert "`meterhouse check` shows what is missing" in words
     others = {id for id, partition in new.items() if partition != 0}
     await wait_until_stored(services, old.keys() | others)
+    check = partial(run_cli, "check", "--wait", "1", seconds=120, env=services.environment)
+    checked = await anyio.to_thread.run_sync(check)
+    assert checked.returncode == 1
+    lost = end - sum(partition == 0 for partition in old.values())
+    assert f"{lost} of partition 0. Are aggregators running?" in checked.stdout
+    assert f"partition 0 offsets {end - lost} to {end - 1}: expected an event" in checked.stdout
 
 
 async def test_a_log_that_lost_its_end_stops_its_partition_alone(
