@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -16,7 +17,6 @@ from aggregator.worker import Worker
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
-from meterhouse.adapters.clickhouse.read_only import create_app as create_read_only
 from meterhouse.adapters.clickhouse.staging import clear_staging
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
@@ -136,7 +136,9 @@ async def _run(
 ) -> None:
     servers = [Server(_application(stores, shown), listener)]
     if read_only is not None:
-        servers.append(Server(create_read_only(stores.clickhouse), read_only))
+        # Of the extra `embedded`, which `meterhouse check` of the distributed form does without.
+        port = import_module("meterhouse.adapters.clickhouse.read_only")
+        servers.append(Server(port.create_app(stores.clickhouse), read_only))
 
     def ready() -> None:
         if read_only is not None:

@@ -21,7 +21,7 @@ from query.app import _ROUTERS
 from tests.deploy.chart import CHART, COMPONENTS, OPERATORS, VALUES, Rendered, matches, template
 from tests.deploy.image import chain
 from tests.deploy.known import known_variables, parse
-from tests.deploy.tools import output_of, tool
+from tests.deploy.tools import ROOT, output_of, tool
 
 _ALL = ["", *sorted(path.stem for path in VALUES.glob("*.yaml"))]
 
@@ -225,6 +225,20 @@ def test_alerts_pass_as_they_are_written(tmp_path: Path) -> None:
     made = Rendered.of(chart=chart, apis=OPERATORS).one("PrometheusRule", "")
     assert made["spec"] == {"groups": [{"name": "g", "rules": [alert]}]}
     assert Rendered.of(chart=chart).all("PrometheusRule") == []
+
+
+def test_the_alerts_are_those_of_the_compose_file() -> None:
+    alerts = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+    assert Rendered.of(apis=OPERATORS).one("PrometheusRule", "")["spec"] == alerts
+
+
+def test_alerts_know_the_services_by_the_names_that_prometheus_gives_them() -> None:
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    jobs = {one["job_name"] for one in scraped["scrape_configs"]}
+    assert jobs == set(COMPONENTS)
+    [endpoint] = Rendered.of(values="everything").one("ServiceMonitor", "")["spec"]["endpoints"]
+    [relabeling] = [one for one in endpoint["relabelings"] if one["targetLabel"] == "job"]
+    assert relabeling["sourceLabels"] == ["__meta_kubernetes_service_label_app_kubernetes_io_component"]
 
 
 def test_an_aggregator_may_finish_the_insert_that_it_is_in(rendered: Rendered) -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import clickhouse_connect
 import pytest
+import yaml
 
 from deploy.local.kafka import VERSION as KAFKA_VERSION
 from meterhouse.adapters.clickhouse.blocks import INSERT_TIME_LIMIT
@@ -16,6 +17,7 @@ from tests.deploy.compose import OURS, services
 from tests.deploy.known import commands_of_script, known_variables, parse
 from tests.deploy.tools import ROOT
 
+_PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
 _USERS = ElementTree.parse(ROOT / "deploy" / "clickhouse" / "grafana.xml").getroot()
 
 
@@ -152,6 +154,13 @@ def test_grafana_may_set_what_its_data_source_sends_but_write_nothing(clickhouse
             "SELECT name FROM system.settings WHERE name IN {names:Array(String)}", {"names": list(limits)}
         )
     assert {name for (name,) in known.result_rows} == limits.keys()
+    provisioned = yaml.safe_load((_PROVISIONING / "datasources" / "meterhouse.yaml").read_text("utf-8"))
+    [source] = [one for one in provisioned["datasources"] if one["type"] == "grafana-clickhouse-datasource"]
+    for variable in re.findall(r"\$(\w+)", str(source)):
+        assert variable in services()["grafana"]["environment"]
+    assert source["jsonData"]["defaultDatabase"] == _USERS.findtext("users/grafana/default_database")
+    asked = int(source["jsonData"]["queryTimeout"]) + 5  # what clickhouse-go makes of a deadline
+    assert asked <= int(bounds["max_execution_time"] or 0)
 
 
 def test_prometheus_and_grafana_find_what_is_provisioned() -> None:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
+import chdb
 from clickhouse_connect.driver.binding import format_str
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -58,7 +58,6 @@ def session(path: str, request: Request) -> Iterator[Any]:
     It costs a millisecond, and nothing of one request stays for the next. Raises Refused with the engine's
     message for whatever fails in it.
     """
-    chdb = import_module("chdb")  # an extra, and 0.3 s that commands without it need not spend
     # chDB compares paths as text
     with closing(chdb.connect(os.path.realpath(path))) as connection:
         try:
