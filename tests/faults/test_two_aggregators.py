@@ -29,7 +29,7 @@ def test_a_kill_at_any_step_is_taken_over_without_loss(distributed: Distributed)
     backfill = [point for point in FAULT_POINTS if point.startswith("backfill:")]
     replay = [point for point in REPLAY_POINTS if not point.startswith("replay:backfill:")]
     replayed_backfill = [point for point in REPLAY_POINTS if point.startswith("replay:backfill:")]
-    with Load(distributed, clients=4, pause=0.5) as load:
+    with Load(distributed, clients=3, pause=1.0) as load:
         _kill_at_each(distributed, live, replay, _nothing)
         _kill_at_each(distributed, backfill, replayed_backfill, load.create_late)
         distributed.put_right()

@@ -31,7 +31,7 @@ _ZOMBIE: Final = "aggregator-1"
 _OTHER: Final = "aggregator-2"
 
 # So few tokens are forgotten after a second of load; and by what was seen that long ago nothing is inserted.
-_FEW_TOKENS: Final = 20
+_FEW_TOKENS: Final = 5
 _LOOK_AGE: Final = 4.0
 _OLD_LOOKS: Final = {
     "METERHOUSE_AGGREGATOR_TOKEN_MEMORY": f"PT{2 * _LOOK_AGE:g}S",
@@ -42,7 +42,7 @@ GoOn = Callable[[Distributed, Load], None]
 
 
 def test_a_zombie_whose_tokens_are_remembered_counts_nothing_twice(distributed: Distributed) -> None:
-    with Load(distributed, clients=4, pause=0.5) as load:
+    with Load(distributed, clients=3, pause=1.0) as load:
         _halt(distributed, load, "planned", _go_on_a_little)
         _halt_at_insert(distributed, load, Table.EVENTS, _go_on_a_little, late=False)
         _halt_at_insert(distributed, load, Table.METERED_EVENTS, _go_on_a_little, late=True)
@@ -54,7 +54,7 @@ def test_a_zombie_whose_tokens_are_remembered_counts_nothing_twice(distributed: 
 def test_a_zombie_whose_tokens_are_forgotten_counts_nothing_twice(distributed: Distributed) -> None:
     distributed.kill(_OTHER)
     distributed.start(_OTHER, ready=True, **_OLD_LOOKS)
-    with _few_tokens(distributed), Load(distributed, clients=4, pause=0.5) as load:
+    with _few_tokens(distributed), Load(distributed, clients=3, pause=1.0) as load:
         for point in ("planned", f"before:{Table.METERED_EVENTS}"):
             _halt(distributed, load, point, _go_on_till_tokens_are_forgotten, **_OLD_LOOKS)
             assert "LookTooOld" in distributed.words(_ZOMBIE)
@@ -123,7 +123,7 @@ def _go_on_a_little(distributed: Distributed, load: Load) -> None:
 def _go_on_till_tokens_are_forgotten(distributed: Distributed, load: Load) -> None:
     """Return when the other has counted so many batches more that no table remembers a token of today."""
     load.wait(_LOOK_AGE + 0.5)
-    _go_on(distributed, load, batches=2 * _FEW_TOKENS)
+    _go_on(distributed, load, batches=8 * _FEW_TOKENS)
 
 
 def _go_on(distributed: Distributed, load: Load, batches: int) -> None:
