@@ -94,6 +94,13 @@ class OwnServices:
                 return True
         return False
 
+    async def is_counted(self) -> bool:
+        """Whether the catalog says that all of the topic is counted: no range is pending any more."""
+        async with self.log() as log, Catalog.connect(self.environment["METERHOUSE_CATALOG_URL"]) as catalog:
+            counted = await catalog.watermark(log.log_id).counted()
+            ends = {partition: (await log.bounds(partition)).end for partition in await log.partitions()}
+        return counted == ends
+
     async def stored(self) -> dict[tuple[int, int], str]:
         """Every event that ClickHouse holds: its id by its place."""
         question = "SELECT log_partition, log_offset, id FROM events FINAL"

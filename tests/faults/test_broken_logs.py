@@ -55,7 +55,8 @@ async def words_of(aggregator: Unit, partitions: int) -> str:
 
 async def test_a_topic_that_was_made_anew_is_never_counted(services: OwnServices) -> None:
     aggregator = await services.start("aggregator")
-    await wait_until_stored(services, await append(services, "old"))
+    await append(services, "old")
+    await eventually(services.is_counted, "all is counted")
     stored = await services.stored()
 
     await delete_and_make_anew(services.topic)
@@ -76,7 +77,7 @@ async def test_a_topic_that_was_made_anew_is_never_counted(services: OwnServices
 async def test_records_that_retention_deleted_stop_their_partition_alone(services: OwnServices) -> None:
     aggregator = await services.start("aggregator")
     old = await append(services, "old")
-    await wait_until_stored(services, old)
+    await eventually(services.is_counted, "all is counted")
     await services.kill(aggregator)
     new = await append(services, "new")
     async with services.log() as log:
@@ -102,7 +103,7 @@ async def test_a_log_that_lost_its_end_stops_its_partition_alone(
 ) -> None:
     aggregator = await services.start("aggregator")
     old = await append(services, "old", 60)
-    await wait_until_stored(services, old)
+    await eventually(services.is_counted, "all is counted")
     await services.kill(aggregator)
 
     await anyio.to_thread.run_sync(lose_partition, distributed, f"{services.topic.name}-0")
