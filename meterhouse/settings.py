@@ -6,10 +6,19 @@ METERHOUSE_INGEST_MAX_BATCH_EVENTS.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, FilePath, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FilePath,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meterhouse.adapters.kafka.limits import DeliveryLimits
@@ -34,7 +43,15 @@ def _variable(prefix: str, place: tuple[int | str, ...]) -> str:
     return name if name.startswith(prefix) else f"{prefix}{name.upper()}"
 
 
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+def _seconds(value: object) -> object:
+    """A plain number is seconds; pydantic itself takes none from a text."""
+    return f"PT{value}S" if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+Positive = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class IngestSettings(BaseSettings):
@@ -164,7 +181,7 @@ class KafkaSettings(BaseSettings):
         min_length=1,
         description="The consumer group through which aggregators share the partitions out.",
     )
-    session_timeout: Annotated[timedelta, Field(ge=timedelta(seconds=1))] = Field(
+    session_timeout: Annotated[Duration, Field(ge=timedelta(seconds=1))] = Field(
         default=timedelta(seconds=6),
         description="How long an aggregator may be silent before others take its partitions; the brokers' "
         "`group.min.session.timeout.ms` is the least they allow.",

@@ -9,7 +9,14 @@ import pytest
 from pydantic import ValidationError
 
 from meterhouse.adapters.catalog.engines import DatabaseLimits
-from meterhouse.settings import CatalogSettings, KafkaSettings, LogSettings, TelemetrySettings, what_is_wrong
+from meterhouse.settings import (
+    AggregatorSettings,
+    CatalogSettings,
+    KafkaSettings,
+    LogSettings,
+    TelemetrySettings,
+    what_is_wrong,
+)
 
 _URL = "postgresql://meter:s3cret@127.0.0.1/meterhouse"
 
@@ -102,3 +109,22 @@ def test_spans_leave_only_where_a_collector_is_named(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert TelemetrySettings().exports_spans is exports
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("6", 6), ("2.5", 2.5), ("PT2.5S", 2.5), ("00:01:15", 75), ("1e1", None), ("-6", None)],
+)
+def test_durations_are_seconds_or_iso_8601(
+    monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None
+) -> None:
+    for variable in ("METERHOUSE_KAFKA_SESSION_TIMEOUT", "METERHOUSE_AGGREGATOR_TOKEN_MEMORY"):
+        monkeypatch.setenv(variable, text)
+    if seconds is None:
+        with pytest.raises(ValidationError):
+            KafkaSettings()
+        with pytest.raises(ValidationError):
+            AggregatorSettings()
+    else:
+        expected = timedelta(seconds=seconds)
+        assert (KafkaSettings().session_timeout, AggregatorSettings().token_memory) == (expected, expected)
