@@ -113,7 +113,7 @@ async def test_migrating_again_changes_nothing(clickhouse: ClickHousePool) -> No
     await migrate(clickhouse)
     assert await clickhouse.run(tables) == before
     applied = await clickhouse.run(
-        lambda client: client.query("SELECT number FROM schema_migrations").result_rows
+        lambda client: client.query("SELECT number FROM schema_migrations ORDER BY number").result_rows
     )
     assert [row[0] for row in applied] == [migration.number for migration in migrations()]
 
