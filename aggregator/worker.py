@@ -162,6 +162,7 @@ class Worker:
         _log.info("claimed", partition=self.partition, epoch=progress.epoch, offset=progress.next_offset)
         self._settled = None
         self._quiet_at = self.clock()
+        self.instruments.stopped.labels(str(self.partition)).set(0)
         self.instruments.counted_offset.labels(str(self.partition)).set(progress.next_offset)
         self.instruments.lag_seconds.labels(str(self.partition)).set_function(self._lag_seconds)
         await self._check(progress)

@@ -222,7 +222,6 @@ class Crew:
             return
         for partition in sorted(partitions):
             stop = asyncio.Event()
-            self.instruments.stopped.labels(str(partition)).set(0)
             self._running[partition] = (stop, self._tasks.create_task(self._count(partition, stop)))
 
     async def stop(self, partitions: frozenset[int]) -> None:

@@ -20,6 +20,7 @@ UNMOVED: Final = {
     "meterhouse_aggregator_dead_letters_total",
     "meterhouse_aggregator_unread_records",
     "meterhouse_aggregator_lag_seconds",
+    "meterhouse_aggregator_partition_stopped",
     "meterhouse_aggregator_pending_since_timestamp_seconds",
 }
 INSTRUMENTS: Final = [name for kind in documents.INSTRUMENTS.values() for name in documents.names_of(kind)]
