@@ -26,16 +26,23 @@ class Load:
     """Posts from entering until leaving, with an event type, a source and metrics of its own.
 
     Clients give up nothing: on leaving, every event that one of them sent was acknowledged. `pause` bounds
-    the seconds between two requests of a client.
+    the seconds between two requests of a client; all of them may post to one `partition` alone.
     """
 
-    def __init__(self, distributed: Distributed, *, clients: int = CLIENTS, pause: float = 0.05) -> None:
+    def __init__(
+        self,
+        distributed: Distributed,
+        *,
+        clients: int = CLIENTS,
+        pause: float = 0.05,
+        partition: int | None = None,
+    ) -> None:
         self.kind: Final = f"fault.{uuid4().hex[:12]}"
         self._distributed = distributed
         self._over = Event()
         url, key = distributed.url, distributed.key
         self.posters: Final = [
-            Poster(number, url, self._over, self.kind, key, pause) for number in range(clients)
+            Poster(number, url, self._over, self.kind, key, pause, partition) for number in range(clients)
         ]
         self._threads = ThreadPoolExecutor(clients)
         self._running: list[Future[None]] = []

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from random import Random
 from threading import Event
 from typing import Any, Final
 
 import httpx
 
+from meterhouse.adapters.kafka.partitioning import partitions_of
 from tests import oracle
 from tests.api import Api
 from tests.oracle import Metric
+from tests.servers.distributed import PARTITIONS
 
 CLIENTS: Final = 6
 _FIRST: Final = datetime(2026, 4, 30, 22, tzinfo=UTC)
@@ -47,6 +50,7 @@ class Poster:
     kind: str
     key: str = "mh_dev"
     pause: float = 0.05  # seconds between two requests, at most
+    partition: int | None = None  # the only one of the log, of PARTITIONS, that it posts to
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     retries: int = 0
     positions: dict[str, int] = field(default_factory=dict)
@@ -93,6 +97,17 @@ class Poster:
                     sent.append(events[-1])
             yield events
 
+    def _id(self, number: int) -> str:
+        name = f"{self.number}-{number}"
+        if self.partition is None:
+            return name
+        salted = (f"{name}-{salt}" for salt in count())
+        return next(id for id in salted if self._partition_of(id) == self.partition)
+
+    def _partition_of(self, id: str) -> int:
+        [partition] = partitions_of([f"org_dev\0/{self.kind}\0{id}".encode()], PARTITIONS)
+        return partition
+
     def _event(self, random: Random, number: int) -> dict[str, Any]:
         # No two events share an instant: LATEST would otherwise hang on which client was faster.
         apart = random.randrange(5 * 3600) * 1_000_000 + number * CLIENTS + self.number
@@ -102,7 +117,7 @@ class Poster:
         )
         return {
             "specversion": "1.0",
-            "id": f"{self.number}-{number}",
+            "id": self._id(number),
             "source": f"/{self.kind}",
             "type": self.kind,
             "subject": f"cus_{random.randrange(5)}",
