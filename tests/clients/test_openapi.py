@@ -41,7 +41,7 @@ def test_answers_conform_to_the_document(server: Running, tmp_path: Path) -> Non
             "--phases",
             "examples,coverage,fuzzing",
             "--max-time",
-            "60",
+            "40",
             "--max-examples",
             "40",
             "--seed",

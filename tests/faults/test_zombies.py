@@ -66,7 +66,7 @@ def test_a_zombie_whose_tokens_are_forgotten_counts_nothing_twice(distributed: D
         assert distributed.runs(_ZOMBIE)
 
     with Load(distributed, clients=3, pause=1.0, partition=_PARTITION) as load:
-        for point in ("planned", f"before:{Table.METERED_EVENTS}", f"before:{Table.ROLLUPS_HOUR}"):
+        for point in ("planned", f"before:{Table.METERED_EVENTS}"):
             distributed.kill(_OTHER)
             _halt(distributed, load, point, go_on, **_SHORT_MEMORY)
             assert "LookTooOld" in distributed.words(_ZOMBIE)
