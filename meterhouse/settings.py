@@ -95,9 +95,9 @@ class AggregatorSettings(BaseSettings):
         "their windows last while every partition flushes at its fastest, an hour at most.",
     )
     settle: Positive = Field(
-        default=timedelta(seconds=110),
-        description="After this time no INSERT of an aggregator that died can still land: it may run for "
-        "60 s, and before that the server may wait 30 s for a body that stalls.",
+        default=timedelta(seconds=150),
+        description="After this time no INSERT that an aggregator was about to send can still land: it may "
+        "run for 60 s, and before that wait 30 s for a client and the server 30 s for a body that stalls.",
     )
 
 

@@ -23,7 +23,7 @@ def test_no_token_is_forgotten_before_a_look_is_too_old(partitions: int, flush_a
 
 
 def test_one_partition_has_the_longest_times() -> None:
-    assert rules_of(AggregatorSettings(), 1) == InsertRules(look_age=1800, young_age=900, settle=110)
+    assert rules_of(AggregatorSettings(), 1) == InsertRules(look_age=1800, young_age=900, settle=150)
 
 
 def test_an_operator_who_knows_the_tables_memory_can_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
