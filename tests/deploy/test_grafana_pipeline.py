@@ -96,6 +96,8 @@ def _traffic(watched: Watched, api: Api) -> None:
     assert api.client.get("/v0/billableMetrics/none/meter").status_code >= 400
     counted = f"meterhouse_aggregator_counted_offset == {_EVENTS + _REPEATS}"
     _until(lambda: watched.ask(counted) and watched.ask("increase(meterhouse_query_seconds_count[1m]) > 0"))
+    # A rate needs two looks, and the first refusal of its kind begins a series.
+    _until(lambda: watched.ask("rate(meterhouse_ingest_refused_requests_total[1h])"))
 
 
 def _ready(watched: Watched) -> bool:
