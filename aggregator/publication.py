@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from aggregator.worker import Stop
+from aggregator.worker import Stop, wait_for
 from meterhouse.domain.errors import Unavailable
 from meterhouse.ports import MetricDirectory, MetricPublication, PublishedMetric, Serving
 
@@ -38,9 +36,7 @@ class Publisher:
                 await self.publish()
             except Unavailable as error:
                 _log.info("billable metrics not published", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.every_seconds):
-                    await stop.wait()
+            await wait_for(stop, self.every_seconds)
 
     async def publish(self) -> None:
         """Bring what is published up to what the catalog says. Raises Unavailable."""

@@ -67,11 +67,16 @@ def always() -> bool:
     return True
 
 
+async def wait_for(stop: Stop, seconds: float) -> None:
+    """Wait that long, or until `stop` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
 async def pause(stop: Stop, failures: int) -> None:
     """Wait as long as so many failures in a row ask for, or until `stop` is set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(backoff(failures, random.random())):  # noqa: S311 # jitter, not a secret
-            await stop.wait()
+    await wait_for(stop, backoff(failures, random.random()))  # noqa: S311 # jitter, not a secret
 
 
 def boot_clock() -> float:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +23,17 @@ from meterhouse.stores import Stores
 
 @dataclass(slots=True)
 class Installed:
-    """An installation that runs; `environment` is what it left for whoever wants to use it."""
+    """An installation that runs."""
 
     installation: Installation
-    environment: Mapping[str, str]
 
     @property
     def url(self) -> str:
-        return self.environment["METERHOUSE_URL"]
+        return self.installation.url
 
     @property
     def key(self) -> str:
-        return self.environment["METERHOUSE_KEY"]
+        return self.installation.left["METERHOUSE_KEY"]
 
     def port(self, name: str) -> int:
         return self.installation.unit(name).port
@@ -49,11 +48,11 @@ class Installed:
     @asynccontextmanager
     async def stores(self) -> AsyncIterator[Stores]:
         """Its log, catalog and ClickHouse, as one of its own processes opens them."""
-        servers = KafkaServers(bootstrap=self.environment["METERHOUSE_KAFKA"])
+        servers = KafkaServers(bootstrap=self.installation.environment["METERHOUSE_KAFKA"])
         async with (
             KafkaLog.open(servers, "meterhouse.events", SystemClock()) as log,
-            Catalog.connect(self.environment["METERHOUSE_CATALOG_URL"]) as catalog,
-            ClickHousePool(self.environment["METERHOUSE_CLICKHOUSE_URL"]) as clickhouse,
+            Catalog.connect(self.installation.environment["METERHOUSE_CATALOG_URL"]) as catalog,
+            ClickHousePool(self.installation.environment["METERHOUSE_CLICKHOUSE_URL"]) as clickhouse,
             Stores.over(log, catalog, clickhouse) as stores,
         ):
             yield stores
@@ -71,8 +70,7 @@ def installed(**options: int) -> Iterator[Installed]:
         folder = Path(name)
         try:
             _ctl("up", folder, *[f"--{option}={count}" for option, count in options.items()])
-            lines = (folder / "env").read_text().splitlines()
-            yield Installed(Installation.load(folder), dict(line.split("=", 1) for line in lines))
+            yield Installed(Installation.load(folder))
         finally:
             _ctl("down", folder)
 

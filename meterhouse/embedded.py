@@ -31,9 +31,7 @@ from meterhouse.adapters.http.server import (
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.assembly import answers, ingest_beside, publisher_over, query_over, worker_over
-from meterhouse.settings import (
-    ClickHouseSettings,
-)
+from meterhouse.settings import ClickHouseSettings
 from meterhouse.stores import Stores, open_telemetry
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,

@@ -88,6 +88,12 @@ class Installation:
         units = list(_units(folder, plan, environment))
         return cls(folder, postgres, units, environment, f"http://127.0.0.1:{plan['gateway']}")
 
+    @property
+    def left(self) -> Mapping[str, str]:
+        """What `up` left in DIR/env for whoever uses the installation; nothing before that."""
+        path = self.folder / "env"
+        return dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+
     def unit(self, name: str) -> Unit:
         """Raises BadParameter for a name that is not one of ours."""
         for one in self.units:
@@ -182,8 +188,7 @@ def _prepare(installation: Installation, brokers: int, partitions: int) -> None:
     topics = ["--partitions", str(partitions), "--replicas", str(replicas)]
     _meterhouse(installation, "topics", "create", *topics, "--min-insync", str(max(1, replicas - 1)))
     path = installation.folder / "env"
-    known = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
-    key = known.get("METERHOUSE_KEY") or asyncio.run(_provision(installation.environment))
+    key = installation.left.get("METERHOUSE_KEY") or asyncio.run(_provision(installation.environment))
     lines = {"METERHOUSE_URL": installation.url, "METERHOUSE_KEY": key, **installation.environment}
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))

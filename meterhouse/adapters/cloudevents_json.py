@@ -24,6 +24,7 @@ from meterhouse.domain.event import Event, EventColumns, IdHash, id_hash
 from meterhouse.domain.instant import SECOND, Instant
 from meterhouse.domain.matching import MISSING
 from meterhouse.ports import Entry, LogRecord
+from meterhouse.telemetry.spans import TRACE_CONTEXT
 
 MAX_DEPTH: Final = 100  # contract, decision 16
 
@@ -69,8 +70,6 @@ _NAMES_OF_COLUMNS: Final = frozenset(_Wire.__struct_fields__) - {
     "dataschema",
     "data_base64",
 }
-# They tell how an event was sent, not what happened: a repeat in another trace is no conflict.
-_TRACE_CONTEXT: Final = ("traceparent", "tracestate")
 _encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _decode_known: Final = msgspec.json.Decoder(_Known).decode
@@ -203,7 +202,7 @@ def _usual_attributes(datacontenttype: str | None, dataschema: str | None) -> by
 def _traced(attributes: bytes, traceparent: str | None, tracestate: str | None) -> bytes:
     """`attributes` and those of a trace."""
     found = _decode_attributes(attributes)
-    for name, text in zip(_TRACE_CONTEXT, (traceparent, tracestate), strict=True):
+    for name, text in zip(TRACE_CONTEXT, (traceparent, tracestate), strict=True):
         if text is not None:
             found[name] = text
     return _encode_sorted(found)
@@ -221,7 +220,8 @@ def _attributes(value: bytes) -> tuple[bytes, bytes]:
             raise ValueError(f"{name}: is not text, a whole number or a bool") from error
         if attribute is not None:
             found[name] = attribute
-    compared = {name: attribute for name, attribute in found.items() if name not in _TRACE_CONTEXT}
+    # A trace tells how an event was sent, not what happened: a repeat in another one is no conflict.
+    compared = {name: attribute for name, attribute in found.items() if name not in TRACE_CONTEXT}
     return _encode_sorted(found), _encode_sorted(compared)
 
 
@@ -408,7 +408,7 @@ def differences(first: Event, payload: bytes) -> list[str]:
         return ["$"]
     repeat = event_of_columns(columns, 0)
     ours, theirs = document_of(first), document_of(repeat)
-    for document, name in product((ours, theirs), _TRACE_CONTEXT):
+    for document, name in product((ours, theirs), TRACE_CONTEXT):
         document.pop(name, None)
     if repeat.time == repeat.received_at:
         del ours["time"], theirs["time"]

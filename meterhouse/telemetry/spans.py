@@ -26,6 +26,7 @@ __all__ = ["Link", "SpanKind", "TracerProvider"]
 # Attributes of CloudEvents' Distributed Tracing extension, named like the headers of W3C Trace Context.
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
+TRACE_CONTEXT: Final = (TRACEPARENT, TRACESTATE)
 
 # The log, in the words of OpenTelemetry's conventions for messaging.
 DESTINATION: Final = "meterhouse.events"
@@ -33,8 +34,6 @@ MESSAGING: Final = {"messaging.system": "meterhouse", "messaging.destination.nam
 
 # What OpenTelemetry's SDK keeps of a span's links by default.
 MAX_LINKS: Final = 128
-
-_NAMES: Final = (TRACEPARENT, TRACESTATE)
 
 Attributes = Mapping[str, AttributeValue]
 
@@ -120,7 +119,7 @@ def links_to(contexts: Iterable[Mapping[str, object]]) -> list[Link]:
     """
     links: dict[tuple[int, int], Link] = {}
     for attributes in contexts:
-        carrier = {name: text for name in _NAMES if isinstance(text := attributes.get(name), str)}
+        carrier = {name: text for name in TRACE_CONTEXT if isinstance(text := attributes.get(name), str)}
         if TRACEPARENT not in carrier:
             continue
         context = get_current_span(_propagator.extract(carrier, Context())).get_span_context()

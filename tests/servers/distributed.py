@@ -73,8 +73,7 @@ class Distributed:
     @property
     def environment(self) -> Mapping[str, str]:
         """What `up` left for whoever wants to use the installation."""
-        lines = (self.folder / "env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines)
+        return self._planned.left
 
     @property
     def url(self) -> str:
