@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.address import Address
+from meterhouse.adapters.clickhouse.client import ANSWER_TIMEOUT, ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from tests.clickhouse_server import ClickHouseServer
 from tests.servers.choice import chosen_server, clickhouse_container
@@ -31,9 +32,15 @@ def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def embedded_dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for the whole run, because chDB allows one data directory in a process."""
-    return f"chdb://{tmp_path_factory.mktemp('clickhouse')}"
+def embedded_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One for the whole run, because chDB allows one data directory in a process.
+
+    A client of its own keeps the engine open between tests: each start leaves threads and files behind.
+    """
+    dsn = f"chdb://{tmp_path_factory.mktemp('clickhouse')}"
+    keeper = Address.parse(dsn).connect(ANSWER_TIMEOUT)
+    yield dsn
+    keeper.close()
 
 
 @pytest.fixture(scope="session", params=["embedded", "http"])

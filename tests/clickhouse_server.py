@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -33,8 +33,9 @@ class ClickHouseServer:
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], _PATIENCE)
-        line = self._process.stdout.readline() if ready else ""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            line = self._process.stdout.readline() if selector.select(_PATIENCE) else ""
         if not line.startswith("clickhouse is ready at "):
             self._process.kill()
             raise RuntimeError(f"the ClickHouse stand-in did not start: {self._process.communicate()}")
