@@ -22,7 +22,7 @@ from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.publication import ClickHousePublication
-from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
+from meterhouse.adapters.clickhouse.usage import ClickHouseUsage, UsageLimits
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.health import Check
 from meterhouse.ports import LogWriter
@@ -32,6 +32,7 @@ from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstru
 from meterhouse.telemetry.shown import Telemetry
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query.app import create_app as create_query
+from query.turns import FairReader
 
 
 def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Telemetry) -> ASGIApp:
@@ -49,15 +50,22 @@ def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Teleme
 
 def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown: Telemetry) -> FastAPI:
     """The query service; its OpenAPI document describes ingest's routes too."""
+    settings = QuerySettings()
+    limits = UsageLimits(
+        max_cells=settings.max_cells,
+        max_rows=settings.max_rows,
+        max_bytes=settings.max_bytes,
+        max_time=settings.max_time,
+    )
     return create_query(
         products=catalog.products,
         metrics=catalog.metrics,
         directory=catalog.metrics,
         watermark=catalog.watermark(log_id),
-        usage=ClickHouseUsage(clickhouse),
+        usage=FairReader(ClickHouseUsage(clickhouse, limits), settings.at_once, settings.max_waiting),
         keys=catalog.keys,
         clock=SystemClock(),
-        settings=QuerySettings(),
+        settings=settings,
         extra_openapi=INGEST_OPENAPI,
         spans=shown.spans,
     )

@@ -11,7 +11,17 @@ from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.event import IdHash
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position
-from meterhouse.domain.usage import EventPage, EventPageQuestion, StoredEvent, Usage, UsageQuestion
+from meterhouse.domain.usage import (
+    DimensionCount,
+    EventPage,
+    EventPageQuestion,
+    StoredEvent,
+    TextCount,
+    TextsQuestion,
+    Usage,
+    UsageQuestion,
+)
+from meterhouse.domain.window import Window
 
 T = TypeVar("T")
 
@@ -196,6 +206,11 @@ class UsageReader(Protocol):
     """What the query service asks of ClickHouse. All of it is bound to the definition's namespace."""
 
     async def usage(self, question: UsageQuestion) -> Usage: ...
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]: ...
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        """Of every dimension of the definition, in its order."""
 
     async def events(self, question: EventPageQuestion) -> EventPage: ...
 

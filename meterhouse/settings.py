@@ -102,13 +102,37 @@ class AggregatorSettings(BaseSettings):
 
 
 class QuerySettings(BaseSettings):
-    """How long a question may take."""
+    """How long a question may take, and how much it may ask for."""
 
     model_config = _prefix("METERHOUSE_QUERY_")
 
     after_timeout: Positive = Field(
         default=timedelta(seconds=10),
         description="How long a question waits for the position in `after`; then 504.",
+    )
+    max_windows: PositiveInt = Field(
+        default=50_000, description="Windows that a question may ask for; more is a 400."
+    )
+    max_cells: PositiveInt = Field(
+        default=250_000, description="Groups and windows that an answer is read from; more is a 400."
+    )
+    max_rows: PositiveInt = Field(
+        default=2_000_000_000, description="Rows that a question may read; more is a 400."
+    )
+    max_bytes: PositiveInt = Field(
+        default=4 * 1024**3, description="Memory of ClickHouse that a question may take; more is a 400."
+    )
+    max_time: Positive = Field(
+        default=timedelta(seconds=4),
+        description="How long ClickHouse may work on a question; then 400. The clients give up after 5 s.",
+    )
+    at_once: PositiveInt = Field(
+        default=3,
+        description="Questions of one merchant that ClickHouse works on at once; fewer than "
+        "METERHOUSE_CLICKHOUSE_CONNECTIONS leave room for others.",
+    )
+    max_waiting: PositiveInt = Field(
+        default=64, description="Questions of one merchant that may wait for their turn; one more is a 429."
     )
 
 

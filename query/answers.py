@@ -18,9 +18,11 @@ _FAILURES = {
     401: "No API key, or one that is not known.",
     403: "The merchantId is not the key's own.",
     404: "The key's merchant has no such object.",
+    406: "None of the media types of `Accept` is offered.",
     409: "Contradicts what is stored.",
     413: "The body is too large.",
     415: "The body is not JSON.",
+    429: "Too many questions of the merchant are waiting already; try again after `Retry-After` seconds.",
     503: "A store is not available; try again after `Retry-After` seconds.",
     504: "The log is not counted up to `after` yet; ask again.",
 }

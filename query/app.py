@@ -21,7 +21,8 @@ from meterhouse.ports import (
 )
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
-from query import billable_metrics, event_record, meter, metric_events, products
+from query import billable_metrics, event_record, meter, metric_events, products, texts
+from query import usage as usage_routes
 from query.backend import Backend
 from query.failures import handle_failures
 from query.openapi import describe
@@ -57,6 +58,7 @@ def create_app(
         keys=keys,
         clock=clock,
         after_timeout=settings.after_timeout,
+        max_windows=settings.max_windows,
     )
     for router in _ROUTERS:
         app.include_router(router)
@@ -92,6 +94,8 @@ _OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
 _ROUTERS = (
     billable_metrics.router,
     meter.router,
+    usage_routes.router,
+    texts.router,
     metric_events.router,
     products.router,
     event_record.router,

@@ -21,7 +21,10 @@ from meterhouse.ports import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """The ports behind the query service. `after_timeout` is how long a question waits for a position."""
+    """The ports behind the query service.
+
+    `after_timeout` is how long a question waits for a position, `max_windows` how many it may ask for.
+    """
 
     products: ProductCatalog
     metrics: MetricCatalog
@@ -31,6 +34,7 @@ class Backend:
     keys: KeyRing
     clock: Clock
     after_timeout: timedelta
+    max_windows: int
 
 
 def backend_of(request: Request) -> Backend:

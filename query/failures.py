@@ -68,7 +68,7 @@ async def _on_validation(_: Request, error: Exception) -> Response:
 def _problem(found: Mapping[str, Any]) -> Problem:
     """One of pydantic's findings: where it is in the request's own words, and what to do about it."""
     kind: str = found["type"]
-    place = [part for part in found["loc"][1:] if part != "[key]"]
+    place = [part for part in found["loc"][1:] if not str(part).startswith("[")]  # of pydantic's own
     field = "body" if kind == "json_invalid" or not place else ".".join(map(str, place))
     message = _PLAIN_MESSAGES.get(kind) or str(found["msg"]).removeprefix("Value error, ")
     return Problem(field, message, "required" if kind == "missing" else "invalid")

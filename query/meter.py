@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import Query
@@ -11,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
 from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.condition import SUBJECT, AllOf, one_of
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import Usage, UsageQuestion
@@ -27,6 +29,8 @@ from query.wire import UsageBody
 
 router = new_router()
 
+ContractWindow = Literal[WindowSize.MINUTE, WindowSize.HOUR, WindowSize.DAY, WindowSize.MONTH]
+
 FRESHNESS_HEADERS = {
     COUNTED: {"description": "How far the log is counted in this answer.", "schema": {"type": "string"}},
     STATE: {
@@ -42,7 +46,7 @@ class MeterAsked(BaseModel):
     from_: Timestamp = Field(alias="from", description="Included.")
     to: Timestamp = Field(description="Not included.")
     subject: str | None = Field(None, description="Usage of this subject only.")
-    window_size: WindowSize | None = Field(None, description="Also by calendar window of UTC.")
+    window_size: ContractWindow | None = Field(None, description="Also by calendar window of UTC.")
     group_by: str | None = Field(
         None, description="Dimensions of the metric, or `subject`, separated by commas.", examples=["subject"]
     )
@@ -76,20 +80,19 @@ async def meter(
     period = period_of(asked.from_, asked.to)
     filters = parse_filters(asked.filter_group_by)
     serving, headers = await fresh_serving(ports, merchant, id, (*asked.after, *after))
-    subject = filters.pop("subject", asked.subject)
-    nothing = asked.subject is not None and subject != asked.subject  # two subjects at once
     group_by = parse_group_by(asked.group_by, serving)
     known_dimensions("filterGroupBy", tuple(filters), serving)
+    subject = () if asked.subject is None else (one_of(SUBJECT, asked.subject),)
+    condition = AllOf((*subject, *[one_of(name, text) for name, text in filters.items()]))
 
     async def ask(definition: Definition) -> Usage:
-        if nothing or definition.event_type is None:
+        if definition.event_type is None:
             return Usage(Reading())
         return await ports.usage.usage(
             UsageQuestion(
                 definition=definition,
                 period=period,
-                subject=subject,
-                filters=filters,
+                condition=condition,
                 window_size=asked.window_size,
                 group_by=group_by,
             )
@@ -127,16 +130,16 @@ def parse_group_by(text: str | None, serving: Serving) -> tuple[str, ...]:
     if text is None:
         return ()
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    known_dimensions("groupBy", tuple(name for name in names if name != "subject"), serving)
+    known_dimensions("groupBy", names, serving)
     return names
 
 
-def known_dimensions(field: str, names: tuple[str, ...], serving: Serving) -> None:
+def known_dimensions(field: str, names: Iterable[str], serving: Serving) -> None:
     """Raises Invalid for a dimension that the version readers see does not have."""
     known = serving.shown.definition.dimension_names
     for name in names:
-        if name in known:
+        if name == SUBJECT or name in known:
             continue
         if name in serving.newest.definition.dimension_names:
             raise Invalid.field(field, f"{name!r} is still being built from earlier events; ask again later")
-        raise Invalid.field(field, f"{name!r} is not one of: {', '.join((*known, 'subject'))}")
+        raise Invalid.field(field, f"{name!r} is not one of: {', '.join((*known, SUBJECT))}")

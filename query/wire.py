@@ -132,6 +132,83 @@ class UsageBody(Wire):
     group_count: int = Field(default=0, description="Groups in all; only with `groupLimit`.")
 
 
+Digits = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "Exact, as text."}),
+]
+
+
+class WindowUsageBody(Wire):
+    """A calendar window of the time zone, reported whole; it holds only what lies inside the period."""
+
+    window_start: Moment
+    window_end: Moment
+    value: Digits
+    event_count: int
+
+
+class FiguresBody(Wire):
+    """Usage of a part, or of the whole."""
+
+    value: Digits
+    event_count: int
+    previous_value: Digits = Field(default="0", description="Of the period before; only with `compare`.")
+    change: Digits = Field(default="0", description="`value` less `previousValue`; only with `compare`.")
+    windows: list[WindowUsageBody] = Field(default=[], description="Only with `windowSize`.")
+
+
+class GroupUsageBody(FiguresBody):
+    group: dict[str, str]
+
+
+class UsageAnswerBody(FiguresBody):
+    """The total is over the whole period and every group, shown or not."""
+
+    object: Literal["usage"] = "usage"
+    billable_metric_id: str
+    version: int
+    state: Literal["building", "active"]
+    aggregation: Aggregation
+    unit: str
+    watermark: str = Field(description="How far the log is counted in this answer.")
+    from_: Moment = Field(alias="from")
+    to: Moment
+    time_zone: str
+    previous_from: Moment = Field(default="", description="Only with `compare`.")
+    previous_to: Moment = Field(default="", description="Only with `compare`.")
+    groups: list[GroupUsageBody] = Field(default=[], description="Only with `groupBy`.")
+    group_count: int = Field(default=0, description="Groups in all; only with `groupBy`.")
+    next_cursor: str | None = Field(default=None, description="Of the next page; only with `groupBy`.")
+    other: FiguresBody | None = Field(default=None, description="The rest; only with `top`.")
+
+
+class UsageAnswersBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[UsageAnswerBody]
+
+
+class TextBody(Wire):
+    value: str
+    event_count: int
+
+
+class TextListBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[TextBody]
+    next_cursor: str | None
+
+
+class DimensionBody(Wire):
+    key: str
+    value_count: int = Field(description='"" aside.')
+    event_count: int = Field(description="Events that have a value.")
+
+
+class DimensionListBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[DimensionBody]
+
+
 class MeterEventBody(Wire):
     """Data that is no object is shown as {"value": …}, and binary data as {"data_base64": …}."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,6 +20,7 @@ from meterhouse.domain.billable_metric import (
     VersionState,
     parse_path,
 )
+from meterhouse.domain.condition import holds
 from meterhouse.domain.disposition import Counted
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.event import Event, value_hash
@@ -28,11 +29,14 @@ from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.usage import (
+    DimensionCount,
     EventPage,
     EventPageQuestion,
     GroupTotal,
     Repeat,
     StoredEvent,
+    TextCount,
+    TextsQuestion,
     Usage,
     UsageCell,
     UsageQuestion,
@@ -153,6 +157,13 @@ class FakeMetrics:
         return [await self.get(metric.merchant_id, metric.id) for metric in self.rows.values()]
 
 
+def window_in(question: UsageQuestion, at: Instant) -> Window | None:
+    """The window of the question that `at` lies in."""
+    if question.window_size is not None:
+        return question.window_size.window_of(at)
+    return next((window for window in question.local_windows if at in window), None)
+
+
 class FakeUsage:
     """Implements UsageReader by folding every event for every question."""
 
@@ -167,19 +178,15 @@ class FakeUsage:
         for event, offset, counted in self._rows(question.definition, question.period):
             named = dict(zip(question.definition.dimension_names, counted.dimensions, strict=True))
             named["subject"] = event.subject
-            wanted = dict(question.filters)
-            if question.subject is not None:
-                wanted["subject"] = question.subject
-            if any(named[name] != text for name, text in wanted.items()):
+            if not holds(question.condition, named.__getitem__):
                 continue
-            size = question.window_size
-            window = None if size is None else size.window_of(event.time)
+            window = window_in(question, event.time)
             group = tuple(named[name] for name in question.group_by)
             state = _state(event, offset, counted)
             total = total.merge(state)
             cells[window, group] = cells[window, group].merge(state)
             groups[group] = groups[group].merge(state)
-        asked = question.window_size is not None or question.group_by
+        asked = question.has_windows or question.group_by
         return Usage(
             total.reading(),
             tuple(UsageCell(window, group, one.reading()) for (window, group), one in cells.items())
@@ -189,6 +196,27 @@ class FakeUsage:
             if question.group_by
             else (),
         )
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
+        found = Counter(self._texts(question.definition, question.period, question.name))
+        listed = [
+            TextCount(text, number)
+            for text, number in sorted(found.items())
+            if text.startswith(question.prefix) and (question.after is None or text > question.after)
+        ]
+        return listed[: question.limit]
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        some = {
+            name: [text for text in self._texts(definition, period, name) if text]
+            for name in definition.dimension_names
+        }
+        return [DimensionCount(name, len(set(texts)), len(texts)) for name, texts in some.items()]
+
+    def _texts(self, definition: Definition, period: Window, name: str) -> list[str]:
+        names = (*definition.dimension_names, "subject")
+        rows = self._rows(definition, period)
+        return [(*counted.dimensions, event.subject)[names.index(name)] for event, _, counted in rows]
 
     async def events(self, question: EventPageQuestion) -> EventPage:
         wanted = {

@@ -13,6 +13,7 @@ MeterhouseError
 │   ├── StoreUnavailable    ClickHouse did not answer, or answered with an error
 │   ├── CatalogUnavailable  the catalog did not answer
 │   ├── Overloaded          too many requests are waiting already
+│   ├── TooManyRequests     too many of this merchant's are
 │   └── NotYetCounted       the log is not counted up to the position asked for
 ├── NotMigrated             a store's tables are not those of this version; the message says what to run
 ├── Fenced                  another worker owns the partition now
@@ -92,6 +93,10 @@ class CatalogUnavailable(Unavailable):
 
 class Overloaded(Unavailable):
     """Too many requests are waiting already."""
+
+
+class TooManyRequests(Unavailable):
+    """Too many requests of this merchant are waiting already."""
 
 
 class NotYetCounted(Unavailable):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.condition import ALWAYS, Condition
 from meterhouse.domain.event import Event
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position
@@ -17,15 +17,21 @@ from meterhouse.domain.window import Window, WindowSize
 class UsageQuestion:
     """Usage under `definition` in `period`, to the microsecond.
 
-    `filters` maps dimension names to the one text that counts; `group_by` names dimensions, or "subject".
+    `condition` and `group_by` name dimensions, or SUBJECT. Windows are those of `window_size` in the UTC
+    calendar, or `local_windows`: some that follow each other without a gap and cover the period, by the
+    calendar of a time zone.
     """
 
     definition: Definition
     period: Window
-    subject: str | None = None
-    filters: Mapping[str, str] = field(default_factory=dict)
+    condition: Condition = ALWAYS
     window_size: WindowSize | None = None
+    local_windows: tuple[Window, ...] = ()
     group_by: tuple[str, ...] = ()
+
+    @property
+    def has_windows(self) -> bool:
+        return self.window_size is not None or bool(self.local_windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,35 @@ class Usage:
     total: Reading
     cells: tuple[UsageCell, ...] = ()
     groups: tuple[GroupTotal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextsQuestion:
+    """The texts that the dimension `name`, or SUBJECT, has in `period`: those after `after`, in order."""
+
+    definition: Definition
+    period: Window
+    name: str
+    prefix: str
+    after: str | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextCount:
+    """A text of a dimension, and how many events have it."""
+
+    text: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionCount:
+    """How many texts a dimension has, "" aside, and how many events have one."""
+
+    name: str
+    texts: int
+    events: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.adapters.clickhouse.usage import MAX_CELLS, ClickHouseUsage
+from meterhouse.adapters.clickhouse.usage import ClickHouseUsage, UsageLimits
 from meterhouse.domain.billable_metric import Aggregation, Definition
+from meterhouse.domain.calendar import windows_in
+from meterhouse.domain.condition import ALWAYS, AllOf, AnyOf, Condition, Not, OneOf, Prefix, holds, one_of
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event import Event, id_hash, value_hash
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, to_datetime
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
-from meterhouse.domain.usage import EventPageQuestion, GroupTotal, Usage, UsageCell, UsageQuestion
+from meterhouse.domain.usage import (
+    DimensionCount,
+    EventPageQuestion,
+    GroupTotal,
+    TextCount,
+    TextsQuestion,
+    Usage,
+    UsageCell,
+    UsageQuestion,
+)
 from meterhouse.domain.window import Window, WindowSize
+from tests.fakes_query import window_in
 
 T0 = parse("2026-02-27T00:00:00Z")  # two days before a month ends
 ODD = 'o\'dd \\ "näme"\t{x:String}'
@@ -118,22 +131,18 @@ def recomputed(question: UsageQuestion, events: Iterable[Metered]) -> Usage:
     cells: dict[tuple[Window | None, tuple[str, ...]], RollupState] = defaultdict(RollupState)
     groups: dict[tuple[str, ...], RollupState] = defaultdict(RollupState)
     for event in events:
-        filtered = all(event.group(name) == text for name, text in question.filters.items())
-        if event.time not in question.period or not filtered:
-            continue
-        if question.subject is not None and event.subject != question.subject:
+        if event.time not in question.period or not holds(question.condition, event.group):
             continue
         latest = Latest(event.time, event.received_at, 0, event.offset, event.value)
         value = event.value
         state = RollupState(1, value, value, value, latest, frozenset([event.unique]))
-        size = question.window_size
-        window = size.window_of(event.time) if size is not None else None
+        window = window_in(question, event.time)
         group = tuple(event.group(name) for name in question.group_by)
         total = total.merge(state)
         cells[window, group] = cells[window, group].merge(state)
         groups[group] = groups[group].merge(state)
     cell_order = sorted(cells, key=lambda key: (key[0].start if key[0] else 0, key[1]))
-    keyed = question.window_size is not None or bool(question.group_by)
+    keyed = question.has_windows or bool(question.group_by)
     return Usage(
         total.reading(),
         tuple(UsageCell(*key, cells[key].reading()) for key in cell_order) if keyed else (),
@@ -162,13 +171,27 @@ PERIODS = [
     Window(T0 + 59 * MINUTE, T0 + 2 * HOUR + MINUTE),
     Window(0, parse("2199-12-31T23:59:59.999999Z")),
 ]
-ASKED = [
-    ((), {}, None),
-    (("model",), {}, None),
-    (("subject", "region"), {"model": ODD}, None),
-    (("region",), {"subject": ""}, None),
-    ((), {"region": "a", "model": ""}, "cus_1"),
-    (("model",), {}, ODD),
+ASKED: list[tuple[tuple[str, ...], Condition]] = [
+    ((), ALWAYS),
+    (("model",), ALWAYS),
+    (("subject", "region"), one_of("model", ODD)),
+    (("region",), one_of("subject", "")),
+    ((), AllOf((one_of("region", "a"), one_of("model", ""), one_of("subject", "cus_1")))),
+    (("model",), one_of("subject", ODD)),
+]
+CONDITIONS: list[Condition] = [
+    one_of("model", "gpt", "", "none"),
+    one_of("model"),
+    Not(one_of("model", "")),
+    Not(one_of("subject", "cus_1", ODD)),
+    Prefix("model", "c"),
+    Prefix("subject", "o'd"),
+    Prefix("model", "%"),
+    AnyOf((one_of("region", "a"), AllOf((Prefix("subject", "cus"), Not(one_of("model", "gpt")))))),
+    AnyOf(()),
+    Not(AllOf(())),
+    OneOf(("subject", "region"), frozenset({("cus_1", "a"), (ODD, "b"), ("", "none")})),
+    Not(OneOf(("model", "subject"), frozenset({(ODD, ODD), ("gpt", "")}))),
 ]
 
 
@@ -183,17 +206,48 @@ async def test_usage_equals_a_recomputation_from_every_event(
     )
     await store(clickhouse, [(one, events), (definition(aggregation, "org_2"), events), (older, events[:50])])
     reader = ClickHouseUsage(clickhouse)
-    for period, (group_by, filters, subject), size in product(PERIODS, ASKED, [None, *WindowSize]):
+    some = random.Random(aggregation).sample([*product(PERIODS, ASKED, [None, *WindowSize])], 60)
+    for period, (group_by, condition), size in some:
         question = UsageQuestion(
-            definition=one,
-            period=period,
-            subject=subject,
-            filters=filters,
-            window_size=size,
-            group_by=group_by,
+            definition=one, period=period, condition=condition, window_size=size, group_by=group_by
         )
         found = await reader.usage(question)
         assert shown(aggregation, found) == shown(aggregation, recomputed(question, events)), question
+
+
+@pytest.mark.anyio
+async def test_every_kind_of_condition_means_the_same_in_sql(clickhouse: ClickHousePool) -> None:
+    events, one = metered_events(seed=8), definition(Aggregation.SUM)
+    await store(clickhouse, [(one, events)])
+    for condition, period in product(CONDITIONS, PERIODS[:2]):
+        question = UsageQuestion(definition=one, period=period, condition=condition, group_by=("subject",))
+        found = await ClickHouseUsage(clickhouse).usage(question)
+        assert shown(one.aggregation, found) == shown(one.aggregation, recomputed(question, events)), question
+
+
+# A shift of the clocks in the middle, half-hour offsets, and offsets of seconds, which no rollup fits.
+ZONES = {
+    "Europe/Berlin": parse("2026-03-27T00:00:00Z"),
+    "America/St_Johns": parse("2026-03-06T00:00:00Z"),
+    "Australia/Lord_Howe": parse("2026-04-03T00:00:00Z"),
+    "Asia/Kolkata": T0,
+    "Africa/Monrovia": parse("1972-01-05T00:00:00Z"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("zone", ZONES)
+async def test_local_windows_hold_what_lies_in_them(clickhouse: ClickHousePool, zone: str) -> None:
+    moved = ZONES[zone] - T0
+    events = [replace(one, time=one.time + moved) for one in metered_events(seed=9)]
+    one = definition(Aggregation.UNIQUE_COUNT)
+    await store(clickhouse, [(one, events)])
+    periods = [Window(period.start + moved, period.end + moved) for period in PERIODS[:-1]]
+    for period, size in product(periods, WindowSize):
+        windows = windows_in(size, ZoneInfo(zone), period)
+        question = UsageQuestion(definition=one, period=period, local_windows=windows, group_by=("model",))
+        found = await ClickHouseUsage(clickhouse).usage(question)
+        assert shown(one.aggregation, found) == shown(one.aggregation, recomputed(question, events)), question
 
 
 @pytest.mark.anyio
@@ -232,7 +286,11 @@ async def test_a_question_for_too_many_windows_is_refused_by_name(clickhouse: Cl
             "INSERT INTO rollups_minute (namespace, billable_metric_id, version, window_start, count) "
             "SELECT 'org_1', {metric:String}, 3, toDateTime({start:Int64} + number * 60, 'UTC'), 1 "
             "FROM numbers({cells:UInt64}) SETTINGS max_partitions_per_insert_block = 0",
-            parameters={"metric": one.billable_metric_id, "start": T0 // SECOND, "cells": MAX_CELLS + 1},
+            parameters={
+                "metric": one.billable_metric_id,
+                "start": T0 // SECOND,
+                "cells": UsageLimits().max_cells + 1,
+            },
         )
 
     await clickhouse.run(insert)
@@ -240,6 +298,41 @@ async def test_a_question_for_too_many_windows_is_refused_by_name(clickhouse: Cl
     question = UsageQuestion(definition=one, period=period, window_size=WindowSize.MINUTE)
     with pytest.raises(Invalid, match="windowSize"):
         await ClickHouseUsage(clickhouse).usage(question)
+
+
+@pytest.mark.anyio
+async def test_texts_are_listed_in_order_with_their_events(clickhouse: ClickHousePool) -> None:
+    events, one = metered_events(seed=10), definition(Aggregation.MAX)
+    others = metered_events(seed=11)
+    await store(clickhouse, [(one, events), (definition(Aggregation.MAX, "org_2"), others)])
+    reader = ClickHouseUsage(clickhouse)
+    asked = product(
+        PERIODS, ("model", "subject", "region"), ("", "c", "o'd", "%"), (None, "", "claude", ODD), (1, 9)
+    )
+    for period, name, prefix, after, limit in asked:
+        question = TextsQuestion(
+            definition=one, period=period, name=name, prefix=prefix, after=after, limit=limit
+        )
+        counts = Counter(event.group(name) for event in events if event.time in period)
+        expected = [
+            TextCount(text, counts[text])
+            for text in sorted(counts, key=str.encode)
+            if text.startswith(prefix) and (after is None or text.encode() > after.encode())
+        ]
+        assert await reader.texts(question) == expected[:limit], question
+    for period in PERIODS:
+        within = [event for event in events if event.time in period]
+        assert await reader.dimensions(one, period) == [
+            DimensionCount(name, len({*texts}), len(texts))
+            for name in ("model", "region")
+            if (texts := [event.group(name) for event in within if event.group(name)]) or True
+        ]
+    assert (
+        await reader.texts(
+            TextsQuestion(definition=one, period=Window(T0, T0), name="model", prefix="", after=None, limit=9)
+        )
+        == []
+    )
 
 
 # --- events ---

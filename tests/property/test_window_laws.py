@@ -13,8 +13,8 @@ from meterhouse.domain import instant as instants
 from meterhouse.domain.position import Position, parse_positions, render_positions
 from meterhouse.domain.window import Window, WindowSize
 
-# A month before the end leaves room for the window after.
-moments = st.integers(instants.EARLIEST, instants.LATEST - 32 * instants.DAY)
+# A week after the beginning and a year before the end leave room for the windows around.
+moments = st.integers(7 * instants.DAY, instants.LATEST - 367 * instants.DAY)
 sizes = st.sampled_from(WindowSize)
 
 
@@ -40,7 +40,7 @@ def test_windows_meet_without_gap_or_overlap(size: WindowSize, instant: int) -> 
 def test_smaller_windows_nest_in_larger_ones(instant: int) -> None:
     nested = [
         size.window_of(instant)
-        for size in (WindowSize.MINUTE, WindowSize.HOUR, WindowSize.DAY, WindowSize.MONTH)
+        for size in (WindowSize.MINUTE, WindowSize.HOUR, WindowSize.DAY, WindowSize.MONTH, WindowSize.YEAR)
     ]
     for inner, outer in pairwise(nested):
         assert outer.start <= inner.start < inner.end <= outer.end

@@ -9,7 +9,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION
+from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION, version_parameters
 from meterhouse.adapters.cloudevents_json import event_from_parts
 from meterhouse.domain.event import Event, IdHash, id_hash
 from meterhouse.domain.position import Position
@@ -108,13 +108,7 @@ def _conditions(question: EventPageQuestion) -> tuple[list[str], dict[str, objec
         "time >= fromUnixTimestamp64Micro({start:Int64}, 'UTC')",
         "time < fromUnixTimestamp64Micro({end:Int64}, 'UTC')",
     ]
-    parameters: dict[str, object] = {
-        "namespace": definition.namespace,
-        "metric": definition.billable_metric_id,
-        "version": definition.version,
-        "start": period.start,
-        "end": period.end,
-    }
+    parameters = version_parameters(definition) | {"start": period.start, "end": period.end}
     for name in ("subject", "external_subject"):
         text = getattr(question, name)
         if text is not None:

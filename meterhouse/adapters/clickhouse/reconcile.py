@@ -15,7 +15,7 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION
+from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION, version_parameters
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import Table
 
@@ -164,11 +164,7 @@ SELECT (SELECT count() FROM metered_events WHERE {BOUND_TO_VERSION}),
 
 
 def _metric(client: Client, definition: Definition) -> tuple[MetricSummary, list[_Found]]:
-    parameters = {
-        "namespace": definition.namespace,
-        "metric": definition.billable_metric_id,
-        "version": definition.version,
-    }
+    parameters = version_parameters(definition)
     metered, by_minute, by_hour = client.query(_EVENTS_COUNTED, parameters).result_rows[0]
     of = f"{definition.namespace} {definition.billable_metric_id} version {definition.version} "
     found = [_run(client, table, _rollup_differences(table), parameters, of) for table in _WINDOWS]

@@ -2,90 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool, EngineError
 from meterhouse.adapters.clickhouse.events import event_page, stored_events
-from meterhouse.adapters.clickhouse.usage_sql import STATES, Statement, usage_statement
+from meterhouse.adapters.clickhouse.usage_sql import (
+    STATES,
+    Statement,
+    dimensions_statement,
+    texts_statement,
+    usage_statement,
+)
+from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import SECOND
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import (
+    DimensionCount,
     EventPage,
     EventPageQuestion,
     GroupTotal,
     StoredEvent,
+    TextCount,
+    TextsQuestion,
     Usage,
     UsageCell,
     UsageQuestion,
 )
-from meterhouse.domain.window import Window, WindowSize
+from meterhouse.domain.window import Window
 
-# The published clients give up after 5 seconds; an answer must be read, built and sent within that.
-MAX_CELLS: Final = 250_000
-MAX_SECONDS: Final = 4
+R = TypeVar("R")
 
-_TOO_SLOW: Final = 159  # TIMEOUT_EXCEEDED
-_TOO_MANY: Final = 396  # TOO_MANY_ROWS_OR_BYTES
 
-_LIMITS: Final = {
-    "max_execution_time": MAX_SECONDS,
-    "max_result_rows": MAX_CELLS,
-    "result_overflow_mode": "throw",
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageLimits:
+    """What one question may cost; see QuerySettings."""
+
+    max_cells: int = 250_000
+    max_rows: int = 2_000_000_000
+    max_bytes: int = 4 * 1024**3
+    max_time: timedelta = timedelta(seconds=4)
+
+    def settings(self) -> dict[str, object]:
+        """The limits as ClickHouse's settings."""
+        return {
+            "max_execution_time": self.max_time.total_seconds(),
+            "max_result_rows": self.max_cells,
+            "result_overflow_mode": "throw",
+            "max_rows_to_read": self.max_rows,
+            "read_overflow_mode": "throw",
+            "max_memory_usage": self.max_bytes,
+        }
+
+    def refusal(self, error: EngineError) -> Exception:
+        """The caller's fault where the question asked for too much, else the engine's."""
+        match error.code:
+            case 396:  # TOO_MANY_ROWS_OR_BYTES
+                field, reason = "windowSize", f"gives more than {self.max_cells} windows and groups"
+            case 158:  # TOO_MANY_ROWS
+                field, reason = "from", f"reads more than {self.max_rows} rows"
+            case 159:  # TIMEOUT_EXCEEDED
+                field, reason = "from", f"reads more than {self.max_time.total_seconds():g} seconds can"
+            # MEMORY_LIMIT_EXCEEDED; of the server's whole memory it is not the question's fault
+            case 241 if "(total)" not in str(error):
+                field, reason = "groupBy", f"takes more than {self.max_bytes} bytes of memory"
+            case _:
+                return error
+        return Invalid.field(field, f"{reason}; ask for a shorter period, or less at a time", "too_large")
 
 
 class ClickHouseUsage:
-    """The UsageReader over ClickHouse."""
+    """The UsageReader over ClickHouse. Every question is Invalid that goes beyond `limits`."""
 
-    def __init__(self, pool: ClickHousePool) -> None:
+    def __init__(self, pool: ClickHousePool, limits: UsageLimits = UsageLimits()) -> None:
         self._pool = pool
+        self._limits = limits
 
     async def usage(self, question: UsageQuestion) -> Usage:
-        """Exact usage; Invalid when it would take more than MAX_CELLS cells or MAX_SECONDS seconds."""
+        """Exact usage."""
         statement = usage_statement(question)
         if statement is None:
             return Usage(Reading())
-        try:
-            return await self._pool.run(lambda client: _usage(client, statement, question))
-        except EngineError as error:
-            raise _refusal(error) from error
+        return await self._run(lambda client: _usage(client, statement, question, self._limits.settings()))
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
+        rows = await self._rows(texts_statement(question))
+        return [TextCount(text, events) for text, events in rows]
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        names = definition.dimension_names
+        rows = await self._rows(dimensions_statement(definition, period))
+        figures = rows[0] if rows else (0,) * (2 * len(names))
+        return [
+            DimensionCount(name, *pair)
+            for name, pair in zip(names, zip(figures[::2], figures[1::2], strict=True), strict=True)
+        ]
 
     async def events(self, question: EventPageQuestion) -> EventPage:
-        try:
-            return await self._pool.run(lambda client: event_page(client, question, _LIMITS))
-        except EngineError as error:
-            raise _refusal(error) from error
+        return await self._run(lambda client: event_page(client, question, self._limits.settings()))
 
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         return await self._pool.run(lambda client: stored_events(client, namespace, event_id, source))
 
+    async def _rows(self, statement: Statement | None) -> Sequence[Any]:
+        if statement is None:
+            return []
+        text, parameters, settings = statement.text, statement.parameters, self._limits.settings()
+        return await self._run(lambda client: client.query(text, parameters, settings=settings).result_rows)
 
-def _refusal(error: EngineError) -> Exception:
-    """The caller's fault where the question asked for too much, else the engine's."""
-    if error.code == _TOO_MANY:
-        return Invalid.field(
-            "windowSize",
-            f"gives more than {MAX_CELLS} windows and groups; ask for less at a time",
-            "too_large",
-        )
-    if error.code == _TOO_SLOW:
-        return Invalid.field(
-            "from", f"reads more than {MAX_SECONDS} seconds can; ask for a shorter period", "too_large"
-        )
-    return error
+    async def _run(self, work: Callable[[Client], R]) -> R:
+        try:
+            return await self._pool.run(work)
+        except EngineError as error:
+            raise self._limits.refusal(error) from error
 
 
-def _usage(client: Client, statement: Statement, question: UsageQuestion) -> Usage:
-    answer = client.query(statement.text, statement.parameters, settings=dict(_LIMITS), column_oriented=True)
+def _usage(
+    client: Client, statement: Statement, question: UsageQuestion, settings: dict[str, object]
+) -> Usage:
+    answer = client.query(statement.text, statement.parameters, settings=settings, column_oriented=True)
     columns = list(answer.result_set)
     if not columns:
         return Usage(Reading())
     levels = columns.pop(0)
-    windows = columns.pop(0) if question.window_size is not None else None
+    windows = columns.pop(0) if question.has_windows else None
     groups = [columns.pop(0) for _ in question.group_by]
     readings = _readings(question, columns)
 
@@ -93,7 +138,7 @@ def _usage(client: Client, statement: Statement, question: UsageQuestion) -> Usa
     cells_end, totals_end = levels.count(0), len(levels) - levels.count(levels[-1])
     if windows is None and not groups:
         return Usage(readings[0])
-    cells = map(UsageCell, _windows(question.window_size, windows, cells_end), keyed[:cells_end], readings)
+    cells = map(UsageCell, _windows(question, windows, cells_end), keyed[:cells_end], readings)
     first_total = cells_end if windows is not None else 0
     totals = map(GroupTotal, keyed[first_total:totals_end], readings[first_total:totals_end])
     return Usage(readings[-1], tuple(cells), tuple(totals) if groups else ())
@@ -104,8 +149,11 @@ def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> l
     return [Reading(**dict(zip(fields, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
-def _windows(size: WindowSize | None, starts: Sequence[int] | None, cells: int) -> list[Window | None]:
-    if size is None or starts is None:
+def _windows(question: UsageQuestion, starts: Sequence[int] | None, cells: int) -> list[Window | None]:
+    if starts is None:
         return [None] * cells
-    known = {start: size.window_of(start * SECOND) for start in set(starts[:cells])}
+    known = {window.start // SECOND: window for window in question.local_windows}
+    size = question.window_size
+    if size is not None:
+        known = {start: size.window_of(start * SECOND) for start in set(starts[:cells])}
     return [known[start] for start in starts[:cells]]

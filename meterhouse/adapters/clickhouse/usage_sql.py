@@ -5,17 +5,17 @@ Nothing of a question is ever spliced into the text: identifiers are constants, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meterhouse.domain.billable_metric import Aggregation
+from meterhouse.adapters.clickhouse.binding import Binding
+from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Table
+from meterhouse.domain.condition import ALWAYS, Prefix
 from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant
-from meterhouse.domain.usage import UsageQuestion
+from meterhouse.domain.usage import TextsQuestion, UsageQuestion
 from meterhouse.domain.window import Window, WindowSize
-
-SUBJECT: Final = "subject"  # the group that every metric has besides its dimensions
 
 _LEVELS: Final = ((Table.ROLLUPS_HOUR, HOUR), (Table.ROLLUPS_MINUTE, MINUTE))
 _TIME: Final = {
@@ -27,7 +27,9 @@ _WINDOW: Final = {
     WindowSize.MINUTE: "toStartOfMinute",
     WindowSize.HOUR: "toStartOfHour",
     WindowSize.DAY: "toStartOfDay",
+    WindowSize.WEEK: "toMonday",
     WindowSize.MONTH: "toStartOfMonth",
+    WindowSize.YEAR: "toStartOfYear",
 }
 
 # `DateTime`, the type of window starts, ends here; nothing that was ever accepted lies beyond.
@@ -93,14 +95,15 @@ class Statement:
     parameters: dict[str, object]
 
 
-def pieces(period: Window, *, by_minute: bool = False) -> dict[Table, list[Window]]:
+def pieces(period: Window, *, grain: Instant = HOUR) -> dict[Table, list[Window]]:
     """Tile `period` with the coarsest tables that fit: hours, then minutes, then events at ragged edges.
 
-    10:59:30 to 13:00:30 is events to 11:00, two hours, events from 13:00. With `by_minute` an hour row
-    says too little, so minutes are the coarsest.
+    10:59:30 to 13:00:30 is events to 11:00, two hours, events from 13:00. Rows of more than `grain` say too
+    little, so they are not read.
     """
     found: dict[Table, list[Window]] = {}
-    for table, window in _cover(period, _LEVELS[1:] if by_minute else _LEVELS):
+    levels = tuple([level for level in _LEVELS if level[1] <= grain])
+    for table, window in _cover(period, levels):
         found.setdefault(table, []).append(window)
     return found
 
@@ -122,6 +125,17 @@ def _cover(period: Window, levels: tuple[tuple[Table, Instant], ...]) -> Iterato
     yield from _cover(Window(last, period.end), tuple(finer))
 
 
+def grain_of(question: UsageQuestion) -> Instant:
+    """The longest row that lies in one window wherever it lies: an hour, a minute, or an instant (1)."""
+    if question.window_size is WindowSize.MINUTE:
+        return MINUTE
+    starts = [window.start for window in question.local_windows]
+    for length in (HOUR, MINUTE):
+        if all(start % length == 0 for start in starts):
+            return length
+    return 1
+
+
 def usage_statement(question: UsageQuestion) -> Statement | None:
     """The statement whose rows are the cells, the group totals and the total; None for an empty period.
 
@@ -129,28 +143,64 @@ def usage_statement(question: UsageQuestion) -> Statement | None:
     are the finest cells; each following level leaves out the finest key; the last one is the total. Rows
     are ordered by level, window and group.
     """
-    sources = pieces(question.period, by_minute=question.window_size is WindowSize.MINUTE)
-    if not sources:
+    states = STATES[question.definition.aggregation]
+    binding = Binding(version_parameters(question.definition))
+    rows = _rows(question, states, binding)
+    if not rows:
         return None
-    parameters = _parameters(question)
-    branches: list[str] = []
-    for table, windows in sources.items():
-        branches.append(_branch(question, table, len(branches), windows))
-        parameters.update(_bounds(table, len(branches) - 1, windows))
     keys = [*_window_key(question), *[f"g{i}" for i in range(len(question.group_by))]]
-    merged = [f"{state.merged} AS {state.field}" for state in STATES[question.definition.aggregation]]
+    merged = [f"{state.merged} AS {state.field}" for state in states]
     columns = ", ".join([f"{_level(question)} AS level", *keys, *merged])
-    rows = "\nUNION ALL\n".join(branches)
     text = f"SELECT {columns}\nFROM (\n{rows}\n)"  # constants and bound names only
     if keys:
         text += (
             f"\nGROUP BY GROUPING SETS ({_grouping_sets(question)})\nORDER BY {', '.join(['level', *keys])}"
         )
-    return Statement(text, parameters)
+    return Statement(text, binding.parameters)
+
+
+def texts_statement(question: TextsQuestion) -> Statement | None:
+    """The statement whose rows are texts and how many events have each; None for an empty period."""
+    condition = Prefix(question.name, question.prefix) if question.prefix else ALWAYS
+    grouped = UsageQuestion(
+        definition=question.definition,
+        period=question.period,
+        condition=condition,
+        group_by=(question.name,),
+    )
+    binding = Binding(version_parameters(question.definition))
+    rows = _rows(grouped, (COUNT,), binding)
+    if not rows:
+        return None
+    after = "" if question.after is None else f"\nWHERE g0 > {binding.text(question.after)}"
+    limit = binding.bind(question.limit, "UInt64")
+    text = f"SELECT g0, {COUNT.merged}\nFROM (\n{rows}\n)"  # constants and bound names only
+    return Statement(f"{text}{after}\nGROUP BY g0 ORDER BY g0 LIMIT {limit}", binding.parameters)
+
+
+def dimensions_statement(definition: Definition, period: Window) -> Statement | None:
+    """The statement whose one row has, of each dimension, the number of its texts and of events with one."""
+    question = UsageQuestion(definition=definition, period=period, group_by=definition.dimension_names)
+    binding = Binding(version_parameters(definition))
+    rows = _rows(question, (COUNT,), binding)
+    if not rows or not question.group_by:
+        return None
+    columns = [
+        f"uniqExactIf(g{i}, g{i} != ''), sumIf(s_count, g{i} != '')" for i in range(len(question.group_by))
+    ]
+    text = f"SELECT {', '.join(columns)}\nFROM (\n{rows}\n)"  # constants and bound names only
+    return Statement(text, binding.parameters)
+
+
+def _rows(question: UsageQuestion, states: Sequence[State], binding: Binding) -> str:
+    """The rows of every table that the period is tiled with; "" for an empty one."""
+    sources = pieces(question.period, grain=grain_of(question))
+    branches = [_branch(question, states, table, windows, binding) for table, windows in sources.items()]
+    return "\nUNION ALL\n".join(branches)
 
 
 def _window_key(question: UsageQuestion) -> list[str]:
-    return [] if question.window_size is None else ["window"]
+    return ["window"] if question.has_windows else []
 
 
 def _level(question: UsageQuestion) -> str:
@@ -165,54 +215,48 @@ def _grouping_sets(question: UsageQuestion) -> str:
     return ", ".join([f"({', '.join(keys)})" for keys in sets])
 
 
-def _branch(question: UsageQuestion, table: Table, number: int, windows: list[Window]) -> str:
+def _branch(
+    question: UsageQuestion,
+    states: Sequence[State],
+    table: Table,
+    windows: Sequence[Window],
+    binding: Binding,
+) -> str:
     time = _TIME[table]
     columns = []
-    if question.window_size is not None:
-        # a month's start is a Date, which has no zone of its own
-        start = f"toDateTime({_WINDOW[question.window_size]}({time}), 'UTC')"
-        columns.append(f"toUnixTimestamp({start}) AS window")
-    columns += [f"{_group(name, f'group{i}')} AS g{i}" for i, name in enumerate(question.group_by)]
-    columns += [_state(state, table) for state in STATES[question.definition.aggregation]]
-    spans = [_span(time, f"{number}_{i}") for i in range(len(windows))]
-    conditions = [*_conditions(question), f"({' OR '.join(spans)})"]
+    if question.has_windows:
+        columns.append(f"{_window(question, time, binding)} AS window")
+    columns += [f"{binding.named(name)} AS g{i}" for i, name in enumerate(question.group_by)]
+    columns += [_state(state, table) for state in states]
+    spans = [_span(time, window, binding) for window in windows]
+    conditions = [BOUND_TO_VERSION, f"({' OR '.join(spans)})"]
+    if question.condition != ALWAYS:
+        conditions.append(f"({binding.condition(question.condition)})")
     return f"SELECT {', '.join(columns)}\nFROM {table}\nWHERE {' AND '.join(conditions)}"
+
+
+def _window(question: UsageQuestion, time: str, binding: Binding) -> str:
+    """The start of the row's window, in seconds."""
+    if question.window_size is None:
+        starts = [window.start // SECOND for window in question.local_windows]
+        return f"roundDown(toUnixTimestamp({time}), {binding.bind(starts, 'Array(UInt32)')})"
+    # the start of anything longer than a day is a Date, which has no zone of its own
+    return f"toUnixTimestamp(toDateTime({_WINDOW[question.window_size]}({time}), 'UTC'))"
 
 
 def _state(state: State, table: Table) -> str:
     return state.of_event if table is Table.METERED_EVENTS else state.of_rollup
 
 
-def _group(name: str, parameter: str) -> str:
-    return SUBJECT if name == SUBJECT else f"dimensions[{{{parameter}:String}}]"
+def _span(time: str, window: Window, binding: Binding) -> str:
+    start, end = _instant(time, window.start, binding), _instant(time, window.end, binding)
+    return f"({time} >= {start} AND {time} < {end})"
 
 
-def _span(time: str, suffix: str) -> str:
-    return f"({time} >= {_instant(time, f'start{suffix}')} AND {time} < {_instant(time, f'end{suffix}')})"
-
-
-def _instant(time: str, parameter: str) -> str:
+def _instant(time: str, at: Instant, binding: Binding) -> str:
     if time == "time":
-        return f"fromUnixTimestamp64Micro({{{parameter}:Int64}}, 'UTC')"
-    return f"toDateTime({{{parameter}:Int64}}, 'UTC')"
-
-
-def _bounds(table: Table, number: int, windows: list[Window]) -> dict[str, object]:
-    bounds: dict[str, object] = {}
-    for i, window in enumerate(windows):
-        for name, at in (("start", window.start), ("end", window.end)):
-            exact = table is Table.METERED_EVENTS
-            bounds[f"{name}{number}_{i}"] = at if exact else min(at, _LAST_WINDOW) // SECOND
-    return bounds
-
-
-def _conditions(question: UsageQuestion) -> list[str]:
-    conditions = [BOUND_TO_VERSION]
-    if question.subject is not None:
-        conditions.append("subject = {subject:String}")
-    for i, name in enumerate(question.filters):
-        conditions.append(f"{_group(name, f'filter{i}')} = {{filtered{i}:String}}")
-    return conditions
+        return f"fromUnixTimestamp64Micro({binding.bind(at, 'Int64')}, 'UTC')"
+    return f"toDateTime({binding.bind(min(at, _LAST_WINDOW) // SECOND, 'Int64')}, 'UTC')"
 
 
 BOUND_TO_VERSION: Final = (
@@ -220,18 +264,10 @@ BOUND_TO_VERSION: Final = (
 )
 
 
-def _parameters(question: UsageQuestion) -> dict[str, object]:
-    definition = question.definition
-    parameters: dict[str, object] = {
+def version_parameters(definition: Definition) -> dict[str, object]:
+    """What BOUND_TO_VERSION needs to read one version of a merchant's billable metric."""
+    return {
         "namespace": definition.namespace,
         "metric": definition.billable_metric_id,
         "version": definition.version,
     }
-    if question.subject is not None:
-        parameters["subject"] = question.subject
-    parameters |= {f"group{i}": name for i, name in enumerate(question.group_by) if name != SUBJECT}
-    for i, (name, text) in enumerate(question.filters.items()):
-        parameters[f"filtered{i}"] = text
-        if name != SUBJECT:
-            parameters[f"filter{i}"] = name
-    return parameters

@@ -19,6 +19,7 @@ from meterhouse.domain.errors import (
     Rejected,
     StoreUnavailable,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -42,6 +43,10 @@ class UnsupportedMediaType(Rejected):
     def __init__(self, message: str, accept_encoding: str | None = None) -> None:
         super().__init__(message)
         self.accept_encoding = accept_encoding
+
+
+class NotAcceptable(Rejected):
+    """None of the media types that the caller accepts is offered (RFC 9110, 15.5.7)."""
 
 
 class RequestTimeout(Rejected):
@@ -74,6 +79,8 @@ def error_body(error: Exception) -> Answer:
             return _plain(409, "conflict", error)
         case MethodNotAllowed():
             return _plain(405, "method_not_allowed", error, {"allow": ", ".join(error.allow)})
+        case NotAcceptable():
+            return _plain(406, "not_acceptable", error)
         case UnsupportedMediaType():
             encodings = {} if error.accept_encoding is None else {"accept-encoding": error.accept_encoding}
             return _plain(415, "unsupported_media_type", error, encodings)
@@ -82,6 +89,8 @@ def error_body(error: Exception) -> Answer:
             return _plain(408, "request_timeout", error, {"connection": "close"})
         case Rejected():
             return _plain(400, "bad_request", error)
+        case TooManyRequests():
+            return _plain(429, "too_many_requests", error, {"retry-after": RETRY_AFTER_SECONDS})
         case NotYetCounted():
             return _plain(504, "not_yet_counted", error, {"retry-after": RETRY_AFTER_SECONDS})
         case Overloaded():

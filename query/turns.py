@@ -1,0 +1,83 @@
+"""Merchants take turns at ClickHouse, so that none of them waits for all that another one asks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.errors import TooManyRequests
+from meterhouse.domain.usage import (
+    DimensionCount,
+    EventPage,
+    EventPageQuestion,
+    StoredEvent,
+    TextCount,
+    TextsQuestion,
+    Usage,
+    UsageQuestion,
+)
+from meterhouse.domain.window import Window
+from meterhouse.ports import UsageReader
+
+
+@dataclass(slots=True)
+class _Line:
+    """The questions of one merchant: those that are worked on, and those that wait."""
+
+    turns: anyio.Semaphore
+    present: int = 0
+
+
+@dataclass(slots=True)
+class FairReader:
+    """A UsageReader that works on `at_once` questions of a merchant; up to `max_waiting` more wait.
+
+    Raises TooManyRequests for one more.
+    """
+
+    reader: UsageReader
+    at_once: int
+    max_waiting: int
+    _lines: defaultdict[str, _Line] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lines = defaultdict(lambda: _Line(anyio.Semaphore(self.at_once)))
+
+    async def usage(self, question: UsageQuestion) -> Usage:
+        async with self._turn(question.definition.namespace):
+            return await self.reader.usage(question)
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
+        async with self._turn(question.definition.namespace):
+            return await self.reader.texts(question)
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        async with self._turn(definition.namespace):
+            return await self.reader.dimensions(definition, period)
+
+    async def events(self, question: EventPageQuestion) -> EventPage:
+        async with self._turn(question.definition.namespace):
+            return await self.reader.events(question)
+
+    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+        async with self._turn(namespace):
+            return await self.reader.lookup(namespace, event_id, source)
+
+    @asynccontextmanager
+    async def _turn(self, merchant: str) -> AsyncIterator[None]:
+        line = self._lines[merchant]
+        if line.present >= self.at_once + self.max_waiting:
+            raise TooManyRequests(f"{self.max_waiting} questions of this merchant are waiting already")
+        line.present += 1
+        try:
+            async with line.turns:
+                yield
+        finally:
+            line.present -= 1
+            if not line.present:
+                self._lines.pop(merchant, None)
