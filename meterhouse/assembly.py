@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,9 +14,10 @@ from aggregator.publication import Publisher
 from aggregator.spans import BatchSpans
 from aggregator.worker import Worker, always, boot_clock
 from ingest.app import create_app as create_ingest
+from ingest.arrival import Arrival, ReceiveTimes
 from ingest.limits import Limits
 from ingest.openapi import OPENAPI as INGEST_OPENAPI
-from ingest.routes import PATHS
+from ingest.routes import PATHS, plan_cloudevents
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
@@ -25,7 +26,8 @@ from meterhouse.adapters.clickhouse.publication import ClickHousePublication
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage, UsageLimits
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.health import Check
-from meterhouse.ports import LogWriter
+from meterhouse.domain.event import Event
+from meterhouse.ports import EventReader, LogWriter
 from meterhouse.settings import AggregatorSettings, FaultSettings, IngestSettings, QuerySettings
 from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstruments
@@ -33,6 +35,9 @@ from meterhouse.telemetry.shown import Telemetry
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query.app import create_app as create_query
 from query.turns import FairReader
+
+# Reading is always a question, also of the paths that events are sent to.
+_READING = ("GET", "HEAD")
 
 
 def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Telemetry) -> ASGIApp:
@@ -42,7 +47,8 @@ def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Teleme
     ingest = create_ingest(log, catalog.keys, SystemClock(), limits, instruments, spans=shown.spans)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = ingest if scope["type"] == "http" and scope["path"] in PATHS else rest
+        is_event = scope["type"] == "http" and scope["path"] in PATHS and scope["method"] not in _READING
+        chosen = ingest if is_event else rest
         await chosen(scope, receive, send)
 
     return application
@@ -63,12 +69,23 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
         directory=catalog.metrics,
         watermark=catalog.watermark(log_id),
         usage=FairReader(ClickHouseUsage(clickhouse, limits), settings.at_once, settings.max_waiting),
+        read_events=reader_of_events(),
         keys=catalog.keys,
         clock=SystemClock(),
         settings=settings,
         extra_openapi=INGEST_OPENAPI,
         spans=shown.spans,
     )
+
+
+def reader_of_events() -> EventReader:
+    """Ingest's reading of requests, for those who ask what would become of one."""
+    limits, times = Limits(**IngestSettings().model_dump()), ReceiveTimes(SystemClock())
+
+    def read(headers: Mapping[bytes, bytes], body: bytes, merchant: str) -> Sequence[Event]:
+        return plan_cloudevents(headers, limits).read(body, Arrival(merchant, limits, times.next))
+
+    return read
 
 
 async def worker_over(

@@ -8,7 +8,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
 from meterhouse.domain.block import Block, Seen
-from meterhouse.domain.event import IdHash
+from meterhouse.domain.event import Event, IdHash
+from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position
 from meterhouse.domain.usage import (
@@ -214,8 +215,21 @@ class UsageReader(Protocol):
 
     async def events(self, question: EventPageQuestion) -> EventPage: ...
 
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        """First-seen events, newest first."""
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        """By window, then type, then disposition; what there is none of is left out."""
+
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         """Every stored event with that id (one per source), at most 100."""
+
+
+class EventReader(Protocol):
+    """Reads a request's events as ingest does."""
+
+    def __call__(self, headers: Mapping[bytes, bytes], body: bytes, merchant: str) -> Sequence[Event]:
+        """At least one event; names of headers are lower-case. Raises Rejected."""
 
 
 class KeyRing(Protocol):

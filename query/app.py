@@ -12,6 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from meterhouse.adapters.http.request_id import Identified
 from meterhouse.ports import (
     Clock,
+    EventReader,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
@@ -21,7 +22,17 @@ from meterhouse.ports import (
 )
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
-from query import billable_metrics, event_record, meter, metric_events, products, texts
+from query import (
+    billable_metrics,
+    dry_run,
+    event_list,
+    event_record,
+    event_stats,
+    meter,
+    metric_events,
+    products,
+    texts,
+)
 from query import usage as usage_routes
 from query.backend import Backend
 from query.failures import handle_failures
@@ -35,6 +46,7 @@ def create_app(
     directory: MetricDirectory,
     watermark: Watermark,
     usage: UsageReader,
+    read_events: EventReader,
     keys: KeyRing,
     clock: Clock,
     settings: QuerySettings,
@@ -55,6 +67,7 @@ def create_app(
         directory=directory,
         watermark=watermark,
         usage=usage,
+        read_events=read_events,
         keys=keys,
         clock=clock,
         after_timeout=settings.after_timeout,
@@ -98,5 +111,8 @@ _ROUTERS = (
     texts.router,
     metric_events.router,
     products.router,
-    event_record.router,
+    event_list.router,
+    event_stats.router,
+    dry_run.router,
+    event_record.router,  # last, because any text may be the id of an event
 )

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from meterhouse.ports import (
     Clock,
+    EventReader,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
@@ -31,6 +32,7 @@ class Backend:
     directory: MetricDirectory
     watermark: Watermark
     usage: UsageReader
+    read_events: EventReader
     keys: KeyRing
     clock: Clock
     after_timeout: timedelta

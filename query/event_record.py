@@ -84,19 +84,26 @@ def the_one(event_id: str, found: Sequence[StoredEvent]) -> StoredEvent:
 def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, object]:
     """The whole record, as the definitions that readers see make it."""
     event = stored.event
-    outcomes = [(serving, outcome) for serving in servings if (outcome := _outcome(serving, event))]
     return {
         "object": "eventRecord",
-        "event": _document(event),
+        "event": document(event),
         "namespace": event.namespace,
         "receivedAt": render(event.received_at),
         "position": str(stored.position),
-        "disposition": disposition_of([outcome for _, outcome in outcomes]),
-        "metrics": [outcome_body(serving, outcome) for serving, outcome in outcomes],
+        **judged(event, servings),
         "repeats": {
             "count": stored.repeat_count,
             "conflicts": list(_conflicts(event, stored.repeats)),
         },
+    }
+
+
+def judged(event: Event, servings: Sequence[Serving]) -> dict[str, object]:
+    """What the definitions that readers see make of the event."""
+    outcomes = [(serving, outcome) for serving in servings if (outcome := _outcome(serving, event))]
+    return {
+        "disposition": disposition_of([outcome for _, outcome in outcomes]),
+        "metrics": [outcome_body(serving, outcome) for serving, outcome in outcomes],
     }
 
 
@@ -141,7 +148,7 @@ def outcome_body(serving: Serving, outcome: Outcome) -> dict[str, object]:
     return body
 
 
-def _document(event: Event) -> dict[str, object]:
+def document(event: Event) -> dict[str, object]:
     """The CloudEvent, its data the very text that was sent."""
     document = document_of(event._replace(data=b""))
     if event.data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Final
 
 import anyio
@@ -58,6 +59,11 @@ class Patience:
 
         metric_id = asked.metric.id
         await self._until(active, f"{metric_id} is still counting earlier events; ask again")
+
+    async def for_versions(self, merchant: str, asked: Sequence[Serving]) -> None:
+        """The same for several billable metrics of a merchant."""
+        for one in asked:
+            await self.for_version(one, partial(self._backend.metrics.get, merchant, one.metric.id))
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
         pause = _FIRST_PAUSE

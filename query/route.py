@@ -29,6 +29,8 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="apiKey", description="An API
 class Route(APIRoute):
     """Authenticates before the body is read, so that a stranger learns nothing from a validation error."""
 
+    takes_json = True
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
@@ -36,6 +38,8 @@ class Route(APIRoute):
             try:
                 request.state.merchant = await authenticate(request.headers, backend_of(request).keys)
                 if request.method in ("POST", "PATCH"):
+                    if self.takes_json:
+                        _require_json(request)
                     request = await _with_body(request)
                 return await handle(request)
             except (MeterhouseError, HTTPException, RequestValidationError):
@@ -46,16 +50,25 @@ class Route(APIRoute):
         return authenticated
 
 
-def new_router() -> APIRouter:
+class RawRoute(Route):
+    """Takes a body of any kind."""
+
+    takes_json = False
+
+
+def new_router(kind: type[Route] = Route) -> APIRouter:
     """A router of such routes."""
-    return APIRouter(route_class=Route, dependencies=[Security(_bearer)])
+    return APIRouter(route_class=kind, dependencies=[Security(_bearer)])
 
 
-async def _with_body(request: Request) -> Request:
-    """`request` with its whole body read, which must be JSON and of bearable size."""
+def _require_json(request: Request) -> None:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("send JSON with Content-Type: application/json")
+
+
+async def _with_body(request: Request) -> Request:
+    """`request` with its whole body read, which must be of bearable size."""
     body = bytearray()
     try:
         async for chunk in request.stream():

@@ -11,6 +11,7 @@ import anyio
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import TooManyRequests
+from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -63,6 +64,14 @@ class FairReader:
     async def events(self, question: EventPageQuestion) -> EventPage:
         async with self._turn(question.definition.namespace):
             return await self.reader.events(question)
+
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        async with self._turn(search.filter.namespace):
+            return await self.reader.search(search)
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        async with self._turn(asked.filter.namespace):
+            return await self.reader.count(asked)
 
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         async with self._turn(namespace):

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.calendar import period_before
 from meterhouse.domain.condition import AllOf, Not, OneOf
-from meterhouse.domain.instant import Instant, render, to_datetime
 from meterhouse.domain.matching import plain
 from meterhouse.domain.rollup import EXACT, Reading
 from meterhouse.domain.usage import Usage, UsageCell, UsageQuestion
 from meterhouse.domain.window import Window
 from meterhouse.ports import Serving, UsageReader
-from query.usage_asked import UsageAsked
+from query.usage_asked import UsageAsked, moment
 from query.usage_groups import Group, GroupPage, page_of
 
 NOTHING = Usage(Reading())
@@ -128,14 +127,14 @@ def answer_body(answer: UsageAnswer, asked: UsageAsked, serving: Serving, counte
         "aggregation": definition.aggregation.value,
         "unit": serving.metric.unit,
         "watermark": counted,
-        "from": moment(asked, asked.from_),
-        "to": moment(asked, asked.to),
+        "from": moment(asked.time_zone, asked.from_),
+        "to": moment(asked.time_zone, asked.to),
         "timeZone": asked.time_zone.key,
         **shown(answer.whole),
     }
     if answer.before is not None:
-        body["previousFrom"] = moment(asked, answer.before.start)
-        body["previousTo"] = moment(asked, answer.before.end)
+        body["previousFrom"] = moment(asked.time_zone, answer.before.start)
+        body["previousTo"] = moment(asked.time_zone, answer.before.end)
     if answer.page is not None:
         body["groups"] = [
             {"group": dict(zip(asked.group_by, group, strict=True)), **shown(one)}
@@ -167,7 +166,7 @@ def figures_body(answer: UsageAnswer, asked: UsageAsked) -> Callable[[Figures], 
     def windowed(cell: UsageCell) -> dict[str, object]:
         window = window_of(cell)
         if window not in texts:
-            texts[window] = moment(asked, window.start), moment(asked, window.end)
+            texts[window] = moment(asked.time_zone, window.start), moment(asked.time_zone, window.end)
         start, end = texts[window]
         value = plain(cell.reading.value(aggregation))
         return {"windowStart": start, "windowEnd": end, "value": value, "eventCount": cell.reading.count}
@@ -178,10 +177,3 @@ def figures_body(answer: UsageAnswer, asked: UsageAsked) -> Callable[[Figures], 
 def window_of(cell: UsageCell) -> Window:
     assert cell.window is not None, "windows were asked for"
     return cell.window
-
-
-def moment(asked: UsageAsked, at: Instant) -> str:
-    """RFC 3339 by the clocks of the time zone that was asked for."""
-    if asked.time_zone.key == "UTC":
-        return render(at)
-    return to_datetime(at).astimezone(asked.time_zone).isoformat()

@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 from meterhouse.domain.calendar import windows_in
 from meterhouse.domain.condition import SUBJECT, AllOf, AnyOf, Condition, Not, Prefix, one_of
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.instant import DAY, HOUR, MINUTE
+from meterhouse.domain.instant import DAY, HOUR, MINUTE, Instant, render, to_datetime
 from meterhouse.domain.window import Window, WindowSize
 from query.fields import After, Between, Timestamp
 
@@ -207,16 +207,8 @@ class UsageAsked(BaseModel):
         return condition
 
     def local_windows(self, largest: int) -> tuple[Window, ...]:
-        """The time zone's windows, where they are not UTC's. Raises Invalid for more than `largest`."""
-        if self.window_size is None:
-            return ()
-        number = (self.to - self.from_) // _SHORTEST[self.window_size]
-        if number > largest:
-            message = f"gives about {number} windows, over {largest}; ask for longer ones or a shorter period"
-            raise Invalid.field("windowSize", message, "too_large")
-        if self.time_zone.key == "UTC":
-            return ()
-        return windows_in(self.window_size, self.time_zone, self.period)
+        """See windows_of_zone."""
+        return windows_of_zone(self.window_size, self.time_zone, self.period, largest)
 
 
 class UsageParameters(BaseModel):
@@ -275,6 +267,24 @@ _SHORTEST = {
     WindowSize.MONTH: 28 * DAY,
     WindowSize.YEAR: 365 * DAY,
 }
+
+
+def windows_of_zone(
+    size: WindowSize | None, zone: ZoneInfo, period: Window, largest: int
+) -> tuple[Window, ...]:
+    """The zone's windows, where they are not UTC's. Raises Invalid for more than `largest`."""
+    if size is None:
+        return ()
+    number = (period.end - period.start) // _SHORTEST[size]
+    if number > largest:
+        message = f"gives about {number} windows, over {largest}; ask for longer ones or a shorter period"
+        raise Invalid.field("windowSize", message, "too_large")
+    return () if zone.key == "UTC" else windows_in(size, zone, period)
+
+
+def moment(zone: ZoneInfo, at: Instant) -> str:
+    """RFC 3339 by the clocks of `zone`."""
+    return render(at) if zone.key == "UTC" else to_datetime(at).astimezone(zone).isoformat()
 
 
 def _depth(condition: Condition) -> int:

@@ -10,8 +10,8 @@ from meterhouse.adapters.tables import Column, Kind
 from meterhouse.domain.matching import plain
 from meterhouse.domain.rollup import EXACT, Reading
 from meterhouse.domain.window import Window
-from query.usage_answer import Figures, UsageAnswer, moment, window_of
-from query.usage_asked import UsageAsked
+from query.usage_answer import Figures, UsageAnswer, window_of
+from query.usage_asked import UsageAsked, moment
 from query.usage_groups import Group
 
 
@@ -67,7 +67,7 @@ def _of(figures: Figures, group: Group, asked: UsageAsked, *, is_other: bool = F
 
 
 def _instants(name: str, instants: list[int], asked: UsageAsked) -> Column:
-    texts = [moment(asked, instant) for instant in instants]
+    texts = [moment(asked.time_zone, instant) for instant in instants]
     return Column(name, Kind.INSTANT, instants, texts, asked.time_zone.key)
 
 

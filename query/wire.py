@@ -266,6 +266,49 @@ class EventRecordBody(Wire):
     repeats: RepeatsBody
 
 
+class EventPageBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[EventRecordBody]
+    next_cursor: str | None
+
+
+class EventCountBody(Wire):
+    window_start: Moment = Field(default="", description="Only with `windowSize`.")
+    window_end: Moment = Field(default="", description="Only with `windowSize`.")
+    type: str
+    disposition: Literal["counted", "unmatched", "unusable", "duplicate"]
+    count: int
+
+
+class EventStatsBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[EventCountBody]
+
+
+class IdentityBody(Wire):
+    """The first's place and time are null where it is an earlier event of the same request."""
+
+    state: Literal["first", "duplicate", "conflict"]
+    first_position: str | None = None
+    first_received_at: Moment | None = None
+    differences: list[str] = []
+
+
+class TriedBody(Wire):
+    object: Literal["dryRun"] = "dryRun"
+    event: dict[str, Any] = Field(description="The CloudEvent as it would be accepted.")
+    identity: IdentityBody
+    disposition: Literal["counted", "unmatched", "unusable"] = Field(
+        default="unmatched", description="Not for repeats, which count for nothing."
+    )
+    metrics: list[OutcomeBody] = []
+
+
+class DryRunBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[TriedBody]
+
+
 class ErrorBody(BaseModel):
     """Every failure but a 400."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from meterhouse.adapters.cloudevents_json import parse_data
+from meterhouse.assembly import reader_of_events
 from meterhouse.domain.billable_metric import (
     BillableMetric,
     Definition,
@@ -21,9 +22,18 @@ from meterhouse.domain.billable_metric import (
     parse_path,
 )
 from meterhouse.domain.condition import holds
-from meterhouse.domain.disposition import Counted
+from meterhouse.domain.disposition import Counted, Disposition, disposition_of
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.event import Event, value_hash
+from meterhouse.domain.event_search import (
+    DUPLICATE,
+    EVER,
+    EventCount,
+    EventFilter,
+    EventPlace,
+    EventSearch,
+    EventStatistics,
+)
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.position import Position
@@ -157,7 +167,7 @@ class FakeMetrics:
         return [await self.get(metric.merchant_id, metric.id) for metric in self.rows.values()]
 
 
-def window_in(question: UsageQuestion, at: Instant) -> Window | None:
+def window_in(question: UsageQuestion | EventStatistics, at: Instant) -> Window | None:
     """The window of the question that `at` lies in."""
     if question.window_size is not None:
         return question.window_size.window_of(at)
@@ -232,18 +242,50 @@ class FakeUsage:
         found.sort(key=lambda event: event.time, reverse=True)
         return EventPage(tuple(found[question.offset : question.offset + question.limit]), len(found))
 
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        found = [
+            (EventPlace(event.received_at, 0, offset), event, offset)
+            for offset, event in enumerate(self.events_of_log)
+            if self._matches(search.filter, event)
+        ]
+        newest_first = sorted(found, reverse=True)
+        older = [one for one in newest_first if search.before is None or one[0] < search.before]
+        return [self._stored(event, offset) for _, event, offset in older[: search.limit]]
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        counts: Counter[tuple[Window | None, str, str]] = Counter()
+        for event in self.events_of_log:
+            if self._matches(asked.filter, event):
+                became = _disposition(asked.filter.definitions, event)
+                counts[window_in(asked, event.received_at), event.type, became] += 1
+            if self._matches(replace(asked.filter, received=EVER), event) and not asked.filter.disposition:
+                for repeat in self.repeats.get(event.id, ()):
+                    if repeat.received_at in asked.filter.received:
+                        counts[window_in(asked, repeat.received_at), event.type, DUPLICATE] += 1
+        ordered = sorted(counts.items(), key=lambda one: (one[0][0] or Window(0, 0), one[0][1:]))
+        return [EventCount(*key, number) for key, number in ordered]
+
+    def _matches(self, filter: EventFilter, event: Event) -> bool:
+        counted_by = filter.counted_by
+        return (
+            event.namespace == filter.namespace
+            and event.received_at in filter.received
+            and event.time in filter.time
+            and all(getattr(event, column) in texts for column, texts in filter.texts.items())
+            and filter.disposition in (None, _disposition(filter.definitions, event))
+            and (counted_by is None or _disposition((counted_by,), event) is Disposition.COUNTED)
+        )
+
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         return [
-            StoredEvent(
-                event,
-                Position(0, offset + 1),
-                "counted",
-                repeats := self.repeats.get(event.id, ()),
-                len(repeats),
-            )
+            self._stored(event, offset)
             for offset, event in enumerate(self.events_of_log)
             if (event.namespace, event.id) == (namespace, event_id) and source in (None, event.source)
         ]
+
+    def _stored(self, event: Event, offset: int) -> StoredEvent:
+        repeats = self.repeats.get(event.id, ())
+        return StoredEvent(event, Position(0, offset + 1), "counted", repeats, len(repeats))
 
     def _rows(self, definition: Definition, period: Window) -> list[Row]:
         rows: list[Row] = []
@@ -255,6 +297,16 @@ class FakeUsage:
             if isinstance(outcome, Counted):
                 rows.append((event, offset, outcome))
         return rows
+
+
+def _disposition(definitions: Sequence[Definition], event: Event) -> Disposition:
+    return disposition_of(
+        [
+            outcome_of(one, event.time, parse_data(event.data))
+            for one in definitions
+            if (one.namespace, one.event_type) == (event.namespace, event.type)
+        ]
+    )
 
 
 def _state(event: Event, offset: int, counted: Counted) -> RollupState:
@@ -316,6 +368,7 @@ class QueryService:
             directory=self.metrics,
             watermark=self.watermark,
             usage=self.usage,
+            read_events=reader_of_events(),
             keys=FakeKeys(),
             clock=FakeClock(),
             settings=QuerySettings(after_timeout=self.after_timeout),

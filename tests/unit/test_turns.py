@@ -9,6 +9,7 @@ import pytest
 
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.errors import TooManyRequests
+from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import (
     DimensionCount,
@@ -48,6 +49,12 @@ class SlowReader:
         raise NotImplementedError
 
     async def events(self, question: EventPageQuestion) -> EventPage:
+        raise NotImplementedError
+
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        raise NotImplementedError
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         raise NotImplementedError
 
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:

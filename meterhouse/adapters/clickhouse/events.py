@@ -101,6 +101,19 @@ def stored_events(
     return tuple([_stored(row, *repeats.get(row[2], ((), 0))) for row in rows])
 
 
+def stored_at(client: Client, namespace: str, places: Sequence[Place]) -> tuple[StoredEvent, ...]:
+    """The namespace's events at these places of the log, in their order, each with its repeats."""
+    rows = {(row[0], row[1]): row for row in _rows_at(client, namespace, places)}
+    found = [rows[place] for place in places if place in rows]
+    repeats = _repeats(client, [row[2] for row in found])  # type: ignore[misc] # the statement's third column is the hash
+    return tuple([_stored(row, *repeats.get(row[2], ((), 0))) for row in found])  # type: ignore[call-overload] # as above
+
+
+def places_of(rows: Sequence[Sequence[int]]) -> list[Place]:
+    """Rows of partition and offset."""
+    return [(partition, offset) for partition, offset in rows]
+
+
 def _conditions(question: EventPageQuestion) -> tuple[list[str], dict[str, object]]:
     definition, period = question.definition, question.period
     conditions = [

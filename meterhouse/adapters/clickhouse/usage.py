@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool, EngineError
+from meterhouse.adapters.clickhouse.event_search import event_counts, found_events
 from meterhouse.adapters.clickhouse.events import event_page, stored_events
 from meterhouse.adapters.clickhouse.usage_sql import (
     STATES,
@@ -18,9 +19,10 @@ from meterhouse.adapters.clickhouse.usage_sql import (
     texts_statement,
     usage_statement,
 )
+from meterhouse.adapters.clickhouse.window_sql import windows_by_start
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.instant import SECOND
+from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import (
     DimensionCount,
@@ -106,6 +108,12 @@ class ClickHouseUsage:
     async def events(self, question: EventPageQuestion) -> EventPage:
         return await self._run(lambda client: event_page(client, question, self._limits.settings()))
 
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        return await self._run(lambda client: found_events(client, search, self._limits.settings()))
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        return await self._run(lambda client: event_counts(client, asked, self._limits.settings()))
+
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         return await self._pool.run(lambda client: stored_events(client, namespace, event_id, source))
 
@@ -152,8 +160,5 @@ def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> l
 def _windows(question: UsageQuestion, starts: Sequence[int] | None, cells: int) -> list[Window | None]:
     if starts is None:
         return [None] * cells
-    known = {window.start // SECOND: window for window in question.local_windows}
-    size = question.window_size
-    if size is not None:
-        known = {start: size.window_of(start * SECOND) for start in set(starts[:cells])}
+    known = windows_by_start(set(starts[:cells]), question.window_size, question.local_windows)
     return [known[start] for start in starts[:cells]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meterhouse.adapters.clickhouse.binding import Binding
+from meterhouse.adapters.clickhouse.window_sql import window_start
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Table
 from meterhouse.domain.condition import ALWAYS, Prefix
@@ -23,15 +24,6 @@ _TIME: Final = {
     Table.ROLLUPS_MINUTE: "window_start",
     Table.METERED_EVENTS: "time",
 }
-_WINDOW: Final = {
-    WindowSize.MINUTE: "toStartOfMinute",
-    WindowSize.HOUR: "toStartOfHour",
-    WindowSize.DAY: "toStartOfDay",
-    WindowSize.WEEK: "toMonday",
-    WindowSize.MONTH: "toStartOfMonth",
-    WindowSize.YEAR: "toStartOfYear",
-}
-
 # `DateTime`, the type of window starts, ends here; nothing that was ever accepted lies beyond.
 _LAST_WINDOW: Final = (2**32 - 1) // 3600 * HOUR
 
@@ -225,7 +217,8 @@ def _branch(
     time = _TIME[table]
     columns = []
     if question.has_windows:
-        columns.append(f"{_window(question, time, binding)} AS window")
+        start = window_start(time, question.window_size, question.local_windows, binding)
+        columns.append(f"{start} AS window")
     columns += [f"{binding.named(name)} AS g{i}" for i, name in enumerate(question.group_by)]
     columns += [_state(state, table) for state in states]
     spans = [_span(time, window, binding) for window in windows]
@@ -233,15 +226,6 @@ def _branch(
     if question.condition != ALWAYS:
         conditions.append(f"({binding.condition(question.condition)})")
     return f"SELECT {', '.join(columns)}\nFROM {table}\nWHERE {' AND '.join(conditions)}"
-
-
-def _window(question: UsageQuestion, time: str, binding: Binding) -> str:
-    """The start of the row's window, in seconds."""
-    if question.window_size is None:
-        starts = [window.start // SECOND for window in question.local_windows]
-        return f"roundDown(toUnixTimestamp({time}), {binding.bind(starts, 'Array(UInt32)')})"
-    # the start of anything longer than a day is a Date, which has no zone of its own
-    return f"toUnixTimestamp(toDateTime({_WINDOW[question.window_size]}({time}), 'UTC'))"
 
 
 def _state(state: State, table: Table) -> str:
