@@ -11,6 +11,7 @@ from aggregator.batch import FlushPolicy
 from aggregator.fault import fault_of
 from aggregator.protocol import InsertRules
 from aggregator.publication import Publisher
+from aggregator.retirement import Retirement
 from aggregator.spans import BatchSpans
 from aggregator.worker import Worker, always, boot_clock
 from ingest.app import create_app as create_ingest
@@ -67,6 +68,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
         products=catalog.products,
         metrics=catalog.metrics,
         directory=catalog.metrics,
+        versions=catalog.versions(log_id),
         watermark=catalog.watermark(log_id),
         usage=FairReader(ClickHouseUsage(clickhouse, limits), settings.at_once, settings.max_waiting),
         read_events=reader_of_events(),
@@ -127,6 +129,15 @@ async def worker_over(
 def publisher_over(stores: Stores) -> Publisher:
     """Whoever tells readers of the tables which billable metrics there are."""
     return Publisher(stores.catalog.metrics, ClickHousePublication(stores.clickhouse))
+
+
+def retirement_over(stores: Stores) -> Retirement:
+    """Whoever deletes what versions of billable metrics have counted that are read no more."""
+    return Retirement(
+        stores.catalog.versions(stores.log.log_id),
+        ClickHouseBlocks(stores.clickhouse),
+        ClickHousePublication(stores.clickhouse),
+    )
 
 
 def answers(clickhouse: ClickHousePool) -> Check:

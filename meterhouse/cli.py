@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from meterhouse import backfills as backfilling
 from meterhouse import check as checking
 from meterhouse import demo as demonstration
 from meterhouse import rebuild as rebuilding
@@ -47,6 +48,11 @@ keys_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(keys_app, name="keys")
+backfill_app = typer.Typer(
+    help="Changed definitions that are being counted over earlier events; also while servers run.",
+    no_args_is_help=True,
+)
+app.add_typer(backfill_app, name="backfill")
 topics_app = typer.Typer(help="The log's topics on Kafka; METERHOUSE_KAFKA says where.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 deadletter_app = typer.Typer(help="Records on Kafka that could not be read as events.", no_args_is_help=True)
@@ -284,6 +290,35 @@ def revoke_key(
 
     asyncio.run(revoke())
     typer.echo(f"{id} is revoked")
+
+
+@backfill_app.command("list")
+def list_backfills(
+    watch: Annotated[bool, typer.Option("--watch", help="Show them until all are done.")] = False,
+    data: KeysData = None,
+) -> None:
+    """Show the definitions that are still being counted over earlier events, and how far they are."""
+    asyncio.run(_show_backfills(data, watch))
+
+
+@backfill_app.command("cancel")
+def cancel_backfill(
+    metric: Annotated[str, typer.Argument(help="The billable metric, bm_…, as `list` shows it.")],
+    data: KeysData = None,
+) -> None:
+    """Give up a new definition; the billable metric is as the one before says again."""
+
+    async def cancel() -> int:
+        async with _catalog(data) as catalog:
+            versions = await backfilling.versions_of(catalog)
+            return await backfilling.cancel(versions, metric)
+
+    typer.echo(f"version {asyncio.run(cancel())} of {metric} is cancelled")
+
+
+async def _show_backfills(data: Path | None, watch: bool) -> None:
+    async with _catalog(data) as catalog:
+        await backfilling.show(await backfilling.versions_of(catalog), Console(), watch=watch)
 
 
 @topics_app.command("create")

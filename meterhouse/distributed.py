@@ -39,7 +39,14 @@ from meterhouse.adapters.http.server import (
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership, members
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topic import Topic
-from meterhouse.assembly import answers, ingest_beside, publisher_over, query_over, worker_over
+from meterhouse.assembly import (
+    answers,
+    ingest_beside,
+    publisher_over,
+    query_over,
+    retirement_over,
+    worker_over,
+)
 from meterhouse.domain.errors import Conflict, LogBroken, NotFound, Unavailable
 from meterhouse.ports import Watermark
 from meterhouse.settings import AggregatorSettings, KafkaSettings
@@ -185,6 +192,7 @@ async def serve_aggregator(place: Place) -> None:
             async with TaskGroup() as tasks:
                 crew.work_in(tasks)
                 tasks.create_task(publisher_over(stores).run(stop))
+                tasks.create_task(retirement_over(stores).run(stop))
                 async with GroupAssignment.open(
                     kafka.servers(), membership, gained=crew.start, lost=crew.stop
                 ) as assignment:

@@ -30,7 +30,14 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.assembly import answers, ingest_beside, publisher_over, query_over, worker_over
+from meterhouse.assembly import (
+    answers,
+    ingest_beside,
+    publisher_over,
+    query_over,
+    retirement_over,
+    worker_over,
+)
 from meterhouse.settings import ClickHouseSettings
 from meterhouse.stores import Stores, open_telemetry
 from meterhouse.telemetry.instruments import (
@@ -146,7 +153,7 @@ async def _run(
     workers = await _workers(stores, shown)
     share_the_interpreter()
     spare_the_collector()
-    work = [worker.run for worker in workers] + [publisher_over(stores).run]
+    work = [worker.run for worker in workers] + [publisher_over(stores).run, retirement_over(stores).run]
     await serve_until_stopped(servers, ready, work)
 
 

@@ -295,6 +295,49 @@ class MetricCatalog(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionProgress:
+    """A metric version, and how many records of the log, of those from before it, it has been shown."""
+
+    version: MetricVersion
+    name: str
+    counted: int
+    total: int
+
+
+class VersionCatalog(Protocol):
+    """The versions of billable metrics; another merchant's metric is NotFound."""
+
+    async def of(self, merchant_id: str, id: str) -> Sequence[VersionProgress]:
+        """Every version, oldest first."""
+
+    async def building(self) -> Sequence[VersionProgress]:
+        """Those of every merchant that are not complete yet."""
+
+    async def cancel(self, merchant_id: str, id: str, version: int) -> None:
+        """Retire a building version: the metric is defined again as its active version says.
+
+        Raises Conflict for one that is not building, and for the only one.
+        """
+
+
+class RetiredVersions(Protocol):
+    """Versions whose rows nobody needs."""
+
+    async def droppable(self) -> Sequence[Definition]:
+        """Retired ones that no worker writes any more."""
+
+    async def dropped(self, definition: Definition) -> None:
+        """Its rows are deleted. Again changes nothing."""
+
+
+class VersionRows(Protocol):
+    """Where the rows of versions are."""
+
+    async def drop_version(self, namespace: str, billable_metric_id: str, version: int) -> None:
+        """Delete them, on every shard. Doing it again changes nothing."""
+
+
 class Watermark(Protocol):
     """How far the log is counted."""
 

@@ -18,6 +18,7 @@ from meterhouse.ports import (
     MetricDirectory,
     ProductCatalog,
     UsageReader,
+    VersionCatalog,
     Watermark,
 )
 from meterhouse.settings import QuerySettings
@@ -34,6 +35,7 @@ from query import (
     texts,
 )
 from query import usage as usage_routes
+from query import versions as version_routes
 from query.backend import Backend
 from query.failures import handle_failures
 from query.openapi import describe
@@ -44,6 +46,7 @@ def create_app(
     products: ProductCatalog,
     metrics: MetricCatalog,
     directory: MetricDirectory,
+    versions: VersionCatalog,
     watermark: Watermark,
     usage: UsageReader,
     read_events: EventReader,
@@ -65,6 +68,7 @@ def create_app(
         products=products,
         metrics=metrics,
         directory=directory,
+        versions=versions,
         watermark=watermark,
         usage=usage,
         read_events=read_events,
@@ -106,6 +110,7 @@ _OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _ROUTERS = (
     billable_metrics.router,
+    version_routes.router,
     meter.router,
     usage_routes.router,
     texts.router,

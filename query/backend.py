@@ -16,6 +16,7 @@ from meterhouse.ports import (
     MetricDirectory,
     ProductCatalog,
     UsageReader,
+    VersionCatalog,
     Watermark,
 )
 
@@ -30,6 +31,7 @@ class Backend:
     products: ProductCatalog
     metrics: MetricCatalog
     directory: MetricDirectory
+    versions: VersionCatalog
     watermark: Watermark
     usage: UsageReader
     read_events: EventReader

@@ -266,6 +266,25 @@ class EventRecordBody(Wire):
     repeats: RepeatsBody
 
 
+class VersionBody(Wire):
+    """`recordsTotal` are the log's records from before the version; `recordsCounted` of them are counted."""
+
+    object: Literal["billableMetricVersion"] = "billableMetricVersion"
+    version: int
+    state: Literal["building", "active", "retired", "dropped"]
+    event_type: str | None
+    value_property: str | None
+    group_by: dict[str, str] | None
+    event_from: Moment | None
+    records_counted: int
+    records_total: int
+
+
+class VersionListBody(Wire):
+    object: Literal["list"] = "list"
+    data: list[VersionBody]
+
+
 class EventPageBody(Wire):
     object: Literal["list"] = "list"
     data: list[EventRecordBody]

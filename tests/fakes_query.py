@@ -23,7 +23,7 @@ from meterhouse.domain.billable_metric import (
 )
 from meterhouse.domain.condition import holds
 from meterhouse.domain.disposition import Counted, Disposition, disposition_of
-from meterhouse.domain.errors import NotFound
+from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event, value_hash
 from meterhouse.domain.event_search import (
     DUPLICATE,
@@ -52,7 +52,7 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
-from meterhouse.ports import Page, Serving
+from meterhouse.ports import Page, Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
 
@@ -172,6 +172,34 @@ def window_in(question: UsageQuestion | EventStatistics, at: Instant) -> Window 
     if question.window_size is not None:
         return question.window_size.window_of(at)
     return next((window for window in question.local_windows if at in window), None)
+
+
+@dataclass
+class FakeVersions:
+    """Implements VersionCatalog over metrics whose versions are counted as soon as they are activated."""
+
+    metrics: FakeMetrics
+
+    async def of(self, merchant_id: str, id: str) -> Sequence[VersionProgress]:
+        serving = await self.metrics.get(merchant_id, id)
+        versions = {one.definition.version: one for one in (serving.shown, serving.newest)}
+        return [
+            VersionProgress(version=one, name=serving.metric.name, counted=0, total=0)
+            for one in versions.values()
+        ]
+
+    async def building(self) -> Sequence[VersionProgress]:
+        raise NotImplementedError
+
+    async def cancel(self, merchant_id: str, id: str, version: int) -> None:
+        found = {one.version.definition.version: one.version for one in await self.of(merchant_id, id)}
+        if version not in found:
+            raise NotFound(f"there is no version {version} of {id}")
+        if found[version].state is not VersionState.BUILDING:
+            raise Conflict(f"version {version} of {id} is {found[version].state}")
+        rows = self.metrics.rows
+        active = self.metrics.active[id]
+        rows[id] = replace(rows[id], version=active.version, event_type=active.event_type)
 
 
 class FakeUsage:
@@ -366,6 +394,7 @@ class QueryService:
             products=self.products,
             metrics=self.metrics,
             directory=self.metrics,
+            versions=FakeVersions(self.metrics),
             watermark=self.watermark,
             usage=self.usage,
             read_events=reader_of_events(),

@@ -63,11 +63,15 @@ class Definition:
 
 
 class VersionState(StrEnum):
-    """BUILDING: live events count, older ones are still being counted. ACTIVE: complete; readers see it."""
+    """BUILDING: live events count, older ones are still being counted. ACTIVE: complete; readers see it.
+
+    RETIRED: replaced, or cancelled while it was building. DROPPED: its rows are deleted too.
+    """
 
     BUILDING = "building"
     ACTIVE = "active"
     RETIRED = "retired"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -131,6 +131,7 @@ def _claim(log: _Log, partition: int, session: Session) -> Progress:
         )
         return Progress(stream=str(partition), partition=partition, epoch=1, next_offset=0)
     epoch, next_offset, pending_last, catalog_version = raised
+    _let_go(log, partition, session)
     return Progress(
         stream=str(partition),
         partition=partition,
@@ -138,6 +139,25 @@ def _claim(log: _Log, partition: int, session: Session) -> Progress:
         next_offset=next_offset,
         pending_last=pending_last,
         catalog_version=None if pending_last is None else catalog_version,
+    )
+
+
+def _let_go(log: _Log, partition: int, session: Session) -> None:
+    """Nothing of a backfill is pending whose version is wanted no more: nobody will go on with it."""
+    building = exists().where(
+        VersionRow.billable_metric_id == BackfillRow.billable_metric_id,
+        VersionRow.version == BackfillRow.version,
+        VersionRow.state == VersionState.BUILDING.value,
+    )
+    session.execute(
+        update(BackfillRow)
+        .where(
+            BackfillRow.log_id == log.id,
+            BackfillRow.partition == partition,
+            BackfillRow.pending_last.is_not(None),
+            ~building,
+        )
+        .values(pending_last=None)
     )
 
 

@@ -17,6 +17,7 @@ from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.versions import (
     definition_of,
     metric_version,
+    next_version,
     retire,
 )
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
@@ -147,7 +148,7 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     defining |= {field: changes[field] for field in _DEFINING if field in changes}
     changed = VersionRow(
         billable_metric_id=id,
-        version=metric.version + 1,
+        version=next_version(session, id),
         state=VersionState.BUILDING.value,
         **defining,
     )

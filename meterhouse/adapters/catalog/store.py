@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from meterhouse.adapters.catalog.building import CatalogVersions, log_ids
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.definitions import CatalogDefinitions
 from meterhouse.adapters.catalog.engines import DatabaseLimits
@@ -77,6 +78,13 @@ class Catalog:
 
     def watermark(self, log_id: str) -> CatalogWatermark:
         return CatalogWatermark(self._database, log_id)
+
+    async def log_ids(self) -> Sequence[str]:
+        """The logs that were ever counted, the one counted furthest last."""
+        return await self._database.read(log_ids)
+
+    def versions(self, log_id: str) -> CatalogVersions:
+        return CatalogVersions(self._database, log_id)
 
     def placement(self, log_id: str) -> CatalogPlacement:
         return CatalogPlacement(self._database, log_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
@@ -108,6 +108,12 @@ def activate_complete(
         if _building(session, metric, version) and _complete(session, log_id, partitions, metric, version):
             retire(session, metric, VersionState.ACTIVE)
             _set_state(session, metric, version, VersionState.ACTIVE)
+
+
+def next_version(session: Session, metric: str) -> int:
+    """The number of a metric's next version; one that was cancelled keeps its own."""
+    newest = select(func.max(VersionRow.version)).where(VersionRow.billable_metric_id == metric)
+    return session.scalars(newest).one() + 1
 
 
 def retire(session: Session, metric: str, state: VersionState, *, catalog_version: int | None = None) -> None:
