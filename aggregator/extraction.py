@@ -56,13 +56,14 @@ class Facts:
 class Counting:
     """What one definition made of some Facts: the rows it counts, and those it could not use.
 
-    `values`, `dimensions` and `unique_hashes` belong to `rows`, one entry each. Rows in neither list happened
-    before the definition's `event_from`. `flaws` says why rows are unusable, and of how many.
+    `values` and `unique_hashes` belong to `rows`, one entry each, and so does every column of `dimensions`,
+    one for each name. Rows in neither list happened before the definition's `event_from`. `flaws` says why
+    rows are unusable, and of how many.
     """
 
     rows: Sequence[int]
-    values: list[Decimal | None]
-    dimensions: list[tuple[str, ...]]
+    values: list[Decimal | int | None]
+    dimensions: list[list[str]]
     unique_hashes: list[IdHash]
     unusable: Sequence[int]
     flaws: Mapping[Flaw, int]
@@ -126,20 +127,20 @@ def _counting(
     rows: Sequence[int],
     data: Sequence[object],
     *,
-    values: list[Decimal | None] | None = None,
+    values: list[Decimal | int | None] | None = None,
     unique_hashes: list[IdHash] | None = None,
     unusable: Sequence[int],
     flaws: Mapping[Flaw, int],
 ) -> Counting:
     kept = _taken(data, rows) if definition.dimensions else ()
-    columns = [
+    dimensions = [
         [value if type(value) is str else dimension_of(value) for value in _column(kept, path)]
         for _, path in definition.dimensions
     ]
     return Counting(
         rows,
         values if values is not None else [None] * len(rows),
-        list(zip(*columns, strict=True)) if columns else [()] * len(rows),
+        dimensions,
         unique_hashes if unique_hashes is not None else [0] * len(rows),
         unusable,
         flaws,
@@ -157,9 +158,10 @@ def _column(data: Sequence[object], path: Path) -> list[object]:
     return [one.get(name, MISSING) if type(one) is dict else MISSING for one in data]
 
 
-def _number(value: object) -> Decimal | Unusable:
+def _number(value: object) -> Decimal | int | Unusable:
+    """As `number_of`; whole numbers stay as they are, for what becomes of them costs less so."""
     if type(value) is int and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        return Decimal(value)
+        return value
     if type(value) is Decimal and value and value.is_finite():
         try:
             _COLUMN.quantize(value, _QUANTUM)

@@ -121,7 +121,7 @@ def _part(group: MeteredGroup, rows: Sequence[int]) -> MeteredGroup:
         picked(group.times, rows),
         picked(group.received_ats, rows),
         picked(group.offsets, rows),
-        picked(group.dimensions, rows),
+        [picked(column, rows) for column in group.dimensions],
         picked(group.values, rows),
         picked(group.unique_hashes, rows),
     )

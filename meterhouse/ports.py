@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, overload
 
 from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
 from meterhouse.domain.block import Block, Seen
@@ -41,6 +41,44 @@ class LogRecord(NamedTuple):
     offset: int
     received_at: Instant
     value: bytes
+
+
+class LogRecords(Sequence[LogRecord]):
+    """Records column by column; most of them are never looked at one by one."""
+
+    __slots__ = ("offsets", "received_ats", "values")
+
+    def __init__(
+        self, offsets: Sequence[int], received_ats: Sequence[Instant], values: Sequence[bytes]
+    ) -> None:
+        self.offsets = offsets
+        self.received_ats = received_ats
+        self.values = values
+
+    @classmethod
+    def of(cls, records: Sequence[LogRecord]) -> LogRecords:
+        """The same records in columns."""
+        if isinstance(records, LogRecords):
+            return records
+        offsets, received_ats, values = zip(*records, strict=True) if records else ((), (), ())
+        return cls(offsets, received_ats, values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as with any other list
+
+    @overload
+    def __getitem__(self, place: int) -> LogRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> LogRecords: ...
+    def __getitem__(self, place: int | slice) -> LogRecord | LogRecords:
+        if isinstance(place, slice):
+            return LogRecords(self.offsets[place], self.received_ats[place], self.values[place])
+        return LogRecord(self.offsets[place], self.received_ats[place], self.values[place])
 
 
 @dataclass(frozen=True, slots=True)

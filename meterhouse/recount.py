@@ -46,7 +46,7 @@ def _expected(definition: Definition, rows: Sequence[StoredRow]) -> Mapping[int,
     for block in blocks:
         if block.table is Table.METERED_EVENTS and isinstance(block.rows, MeteredColumns):
             for group in block.rows.groups:
-                dimensions = [list(texts) for texts in group.dimensions]
+                dimensions = [list(group.dimensions_of(row)) for row in range(len(group))]
                 columns = (group.subjects, group.external_subjects, group.times, group.values)
                 expected |= dict(
                     zip(

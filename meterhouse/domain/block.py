@@ -71,7 +71,7 @@ class FirstSeenColumns:
 class MeteredGroup:
     """Rows of one metric version, column by column.
 
-    `dimensions` holds a tuple per row, its texts in the order of `dimension_names`. `values` is None
+    `dimensions` holds a column for each of `dimension_names`, a text a row. `values` is None
     throughout for COUNT and UNIQUE_COUNT; `unique_hashes` is 0 throughout for anything but UNIQUE_COUNT.
     """
 
@@ -84,12 +84,20 @@ class MeteredGroup:
     times: list[Instant]
     received_ats: list[Instant]
     offsets: list[int]
-    dimensions: list[tuple[str, ...]]
-    values: list[Decimal | None]
+    dimensions: list[list[str]]
+    values: list[Decimal | int | None]
     unique_hashes: list[IdHash]
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def dimensions_of(self, row: int) -> tuple[str, ...]:
+        """The row's texts, in the order of `dimension_names`."""
+        return tuple([column[row] for column in self.dimensions])
+
+    def value_of(self, row: int) -> Decimal | None:
+        value = self.values[row]
+        return None if value is None else Decimal(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def group(
         list(times),
         [NOON + HOUR] * size,
         list(range(first, first + size)),
-        list(dimensions or [()] * size),
+        [list(column) for column in zip(*dimensions, strict=True)] if dimensions else [],
         list(values),
         list(hashes or [0] * size),
     )
@@ -290,8 +290,8 @@ def recomputed(groups: Iterable[MeteredGroup], length: int) -> dict[tuple[object
     states: defaultdict[tuple[object, ...], RollupState] = defaultdict(RollupState)
     for rows in groups:
         for row, time in enumerate(rows.times):
-            value = rows.values[row]
-            dimensions = tuple(zip(rows.dimension_names, rows.dimensions[row], strict=True))
+            value = rows.value_of(row)
+            dimensions = tuple(zip(rows.dimension_names, rows.dimensions_of(row), strict=True))
             key = (rows.billable_metric_id, rows.subjects[row], time - time % length, dimensions)
             latest = (
                 None if value is None else Latest(time, rows.received_ats[row], 0, rows.offsets[row], value)

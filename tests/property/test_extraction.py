@@ -70,6 +70,11 @@ def _representable(data: object) -> bool:
     return True
 
 
+def rows_of(columns: list[list[str]], size: int) -> list[tuple[str, ...]]:
+    """Columns as rows."""
+    return list(zip(*columns, strict=True)) if columns else [()] * size
+
+
 @given(_definitions, st.lists(st.tuples(st.integers(0, 10), _data), max_size=8))
 def test_columns_give_exactly_what_the_rule_gives_for_each_event(
     definition: Definition, events: list[tuple[int, object]]
@@ -90,7 +95,12 @@ def test_columns_give_exactly_what_the_rule_gives_for_each_event(
     counted = dict(
         zip(
             counting.rows,
-            zip(counting.values, counting.dimensions, counting.unique_hashes, strict=True),
+            zip(
+                counting.values,
+                rows_of(counting.dimensions, len(counting.rows)),
+                counting.unique_hashes,
+                strict=True,
+            ),
             strict=True,
         )
     )

@@ -105,7 +105,7 @@ def test_each_metric_counts_the_events_of_its_type_and_namespace() -> None:
     assert (calls.billable_metric_id, calls.offsets, calls.values) == ("bm_calls", [0, 3], [None, None])
     assert (tokens.billable_metric_id, tokens.offsets) == ("bm_tokens", [0, 3])
     assert tokens.values == [Decimal(5), Decimal("2.50")]
-    assert tokens.dimensions == [("swift",), ("swift",)]
+    assert tokens.dimensions == [["swift", "swift"]]
     assert _first_seen(blocks).dispositions == ["counted", "unmatched", "unmatched", "counted"]
 
 

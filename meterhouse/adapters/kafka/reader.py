@@ -18,7 +18,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.adapters.kafka.wire import FetchByIdRequest, Fetched
 from meterhouse.domain.errors import LogBroken, LogUnavailable
-from meterhouse.ports import Bounds, LogRecord
+from meterhouse.domain.instant import Instant
+from meterhouse.ports import Bounds, LogRecord, LogRecords
 
 READ_BYTES: Final = 64 << 20  # of one `read`, and little more
 # Of one request: small enough that taking its answer apart does not hold up the event loop.
@@ -65,15 +66,18 @@ class Reader:
         Raises LogUnavailable, or LogBroken where the topic was made anew, where it holds no record at
         `start` (any more), or lacks one behind it.
         """
-        records: list[LogRecord] = []
+        received_ats: list[Instant] = []
+        values: list[bytes] = []
         size = 0
-        while len(records) < limit and size < READ_BYTES:
-            page = await self.page(partition, start + len(records), _log_records)
-            records += page.records
-            size += sum([len(record.value) for record in page.records])
+        while len(values) < limit and size < READ_BYTES:
+            page = await self.page(partition, start + len(values), _as_they_are)
+            received_ats += [record.timestamp * 1000 for record in page.records]
+            some = [record.value or b"" for record in page.records]
+            values += some
+            size += sum(map(len, some))
             if page.is_last:
                 break
-        return records[:limit]
+        return LogRecords(range(start, start + len(values)), received_ats, values)[:limit]
 
     async def page(self, partition: int, start: int, take: Callable[[RecordBatch], list[R]]) -> Page[R]:
         """The records from `start` on that one request brings; `take` makes of a record batch what is wanted
@@ -146,8 +150,8 @@ class _Offset(NamedTuple):
         return cls(error_code, offset)
 
 
-def _log_records(batch: RecordBatch) -> list[LogRecord]:
-    return [LogRecord(record.offset, record.timestamp * 1000, record.value or b"") for record in batch]
+def _as_they_are(batch: RecordBatch) -> list[DefaultRecord]:
+    return list(batch)
 
 
 def _taken(batches: bytes, partition: int, start: int, take: Callable[[RecordBatch], list[R]]) -> list[R]:

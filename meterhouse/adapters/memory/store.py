@@ -175,8 +175,8 @@ def _metered_rows(partition: int, group: MeteredGroup) -> Iterator[Metered]:
             group.external_subjects[row],
             group.times[row],
             group.received_ats[row],
-            group.dimensions[row],
-            group.values[row],
+            group.dimensions_of(row),
+            group.value_of(row),
             group.unique_hashes[row],
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from meterhouse.ports import Entry, LogRecord
+from meterhouse.ports import Entry, LogRecords
 
 # A row is read as a whole, also for its last record alone.
 MAX_BYTES: Final = 1 << 20
@@ -44,13 +44,13 @@ def pack(entries: Sequence[Entry], start: int) -> Iterator[Batch]:
         first = beyond
 
 
-def unpack(batch: Batch) -> list[LogRecord]:
+def unpack(batch: Batch) -> LogRecords:
     """The records of a row, in the order of their offsets."""
     received_ats = _numbers(batch.received_ats)
     ends = _numbers(batch.ends)
     content = batch.content
     values = [content[start:end] for start, end in pairwise((0, *ends))]
-    return list(map(LogRecord, range(batch.last + 1 - len(values), batch.last + 1), received_ats, values))
+    return LogRecords(range(batch.last + 1 - len(values), batch.last + 1), received_ats, values)
 
 
 def _words(numbers: Sequence[int]) -> bytes:

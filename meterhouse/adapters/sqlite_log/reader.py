@@ -13,7 +13,8 @@ from meterhouse.adapters.sqlite_log.batch import Batch, unpack
 from meterhouse.adapters.sqlite_log.database import end_offset, first_offset
 from meterhouse.adapters.sqlite_log.writer import DeadLetter
 from meterhouse.domain.errors import LogBroken, LogUnavailable
-from meterhouse.ports import Bounds, LogRecord
+from meterhouse.domain.instant import Instant
+from meterhouse.ports import Bounds, LogRecord, LogRecords
 
 T = TypeVar("T")
 
@@ -46,26 +47,28 @@ def bounds(connection: sqlite3.Connection) -> Bounds:
     return Bounds(0 if first is None else first, end)
 
 
-def records(connection: sqlite3.Connection, start: int, limit: int) -> list[LogRecord]:
+def records(connection: sqlite3.Connection, start: int, limit: int) -> LogRecords:
     """Up to `limit` records from `start` on, and little more than READ_BYTES of them.
 
     Raises LogBroken if one of them is not there.
     """
     query = "SELECT last, received_ats, ends, content FROM batches WHERE last >= ? ORDER BY last"
-    found: list[LogRecord] = []
+    received_ats: list[Instant] = []
+    values: list[bytes] = []
     size = 0
     with closing(connection.execute(query, (start,))) as rows:
         for batch in map(Batch._make, rows):
             some = unpack(batch)
-            some = some[max(0, start - some[0].offset) :]
-            expected, first = start + len(found), some[0].offset
+            some = some[max(0, start - some.offsets[0]) :]
+            expected, first = start + len(values), some.offsets[0]
             if first != expected:
                 raise LogBroken(f"the event log lacks records between the offsets {expected} and {first}")
-            found += some
+            received_ats += some.received_ats
+            values += some.values
             size += len(batch.content)
-            if len(found) >= limit or size >= READ_BYTES:
+            if len(values) >= limit or size >= READ_BYTES:
                 break
-    return found[:limit]
+    return LogRecords(range(start, start + len(values)), received_ats, values)[:limit]
 
 
 def is_dead(connection: sqlite3.Connection, partition: int, offset: int) -> bool:
