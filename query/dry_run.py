@@ -7,7 +7,8 @@ from typing import Final
 from fastapi import Request
 from starlette.responses import Response
 
-from meterhouse.adapters.cloudevents_json import differences, encode
+from meterhouse.adapters.cloudevents_json import encode
+from meterhouse.adapters.event_documents import differences
 from meterhouse.adapters.http.errors import UnsupportedMediaType
 from meterhouse.domain.errors import TooLarge
 from meterhouse.domain.event import Event

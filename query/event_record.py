@@ -12,7 +12,8 @@ from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from meterhouse.adapters.cloudevents_json import differences, document_of, parse_data
+from meterhouse.adapters.cloudevents_json import parse_data
+from meterhouse.adapters.event_documents import differences, document_of
 from meterhouse.domain.disposition import BeforeEventFrom, Counted, Outcome, Unusable, disposition_of
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
-from itertools import accumulate, product
+from importlib import import_module
+from itertools import accumulate
 from typing import Final
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from meterhouse.domain import instant as instants
 from meterhouse.domain.event import Event, EventColumns, id_hash
@@ -35,9 +34,6 @@ MAX_DEPTH: Final = 100  # contract, decision 16
 _CHUNK: Final = 1024
 
 _NO_DATA: Final = msgspec.Raw(b"")
-_OUR_LENGTH: Final = len("2026-05-01T12:30:15.123456Z")
-_TIMESTAMP: Final = pa.timestamp("us", "UTC")
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 Attributes = dict[str, str | int | bool]
 
@@ -142,8 +138,9 @@ def _add(columns: EventColumns, records: LogRecords) -> list[tuple[LogRecord, st
         attributes.append(kept)
         compared.append(comparing)
 
-    received_ats = _our_instants([wire.receivedat for wire in wires])
-    times = _our_instants([wire.time for wire in wires])
+    instants_of = _reader_of_times()
+    received_ats = instants_of([wire.receivedat for wire in wires])
+    times = instants_of([wire.time for wire in wires])
     if received_ats is None or times is None:
         read = _instants_of(wires, [records.received_ats[place] for place in places])
         good = [row for row, found in enumerate(read) if isinstance(found, tuple)]
@@ -311,24 +308,12 @@ def _render(instant: Instant) -> str:
     return f"{_second_text(second)}.{str(SECOND + micro)[1:]}Z"  # format() takes twice as long
 
 
-def _our_instants(texts: Sequence[str | None]) -> list[Instant] | None:
-    """The instants that `_render` wrote, a tenth of the work of reading each; None where one is another's.
-
-    Arrow's reading is as strict as ours for text of just this length, and refuses the rest of it.
-    """
-    try:
-        array = pa.array(texts, pa.string())
-        shortest, longest = pc.min_max(pc.binary_length(array)).values()
-        if array.null_count or (shortest.as_py(), longest.as_py()) != (_OUR_LENGTH, _OUR_LENGTH):
-            return None
-        instants_ = array.cast(_TIMESTAMP).cast(pa.int64())
-    except (pa.ArrowInvalid, UnicodeEncodeError):
-        return None
-    least, greatest = pc.min_max(instants_).values()
-    if least.as_py() < instants.EARLIEST or greatest.as_py() >= instants.LATEST:
-        return None
-    found: list[Instant] = instants_.to_pylist()
-    return found
+@cache
+def _reader_of_times() -> Callable[[Sequence[str | None]], list[Instant] | None]:
+    """Arrow's, for whoever reads events; who only writes them does without its weight."""
+    read: Callable[[Sequence[str | None]], list[Instant] | None]
+    read = import_module("meterhouse.adapters.arrow_times").instants_of
+    return read
 
 
 def _instant(name: str, text: str) -> Instant:
@@ -452,64 +437,3 @@ def event_of_columns(columns: EventColumns, row: int) -> Event:
 def payload_document(columns: EventColumns, row: int) -> bytes:
     """Row `row` as the JSON that is kept of a repeat whose payload differs from the first event's."""
     return encode(event_of_columns(columns, row)).value
-
-
-def document_of(event: Event) -> dict[str, object]:
-    """The CloudEvent as it was accepted, its data parsed; data that cannot be parsed stays text."""
-    document: dict[str, object] = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "time": instants.render(event.time),
-    }
-    optional = {
-        "subject": event.subject,
-        "externalsubject": event.external_subject,
-        "externalid": event.external_id,
-    }
-    document.update({name: text for name, text in optional.items() if text})
-    document.update(event.attributes)
-    if event.data:
-        try:
-            document["data"] = parse_data(event.data)
-        except ValueError:
-            document["data"] = event.data.decode(errors="replace")
-    return document
-
-
-def differences(first: Event, payload: bytes) -> list[str]:
-    """The JSON paths at which the stored payload of a repeat differs from the first event, sorted.
-
-    Values are compared, not text: 1 equals 1.0 and the order of keys does not matter. The time does not
-    count where the repeat has only the one that the server gave it, and in which trace it was sent never.
-    """
-    columns, refused = decode_columns(0, [LogRecord(0, first.received_at, payload)])
-    if refused:
-        return ["$"]
-    repeat = event_of_columns(columns, 0)
-    ours, theirs = document_of(first), document_of(repeat)
-    for document, name in product((ours, theirs), TRACE_CONTEXT):
-        document.pop(name, None)
-    if repeat.time == repeat.received_at:
-        del ours["time"], theirs["time"]
-    return sorted(_differing("$", ours, theirs))
-
-
-def _differing(path: str, one: object, other: object) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
-            step = f".{key}" if _PLAIN_NAME.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
-            yield from _differing(path + step, one.get(key, MISSING), other.get(key, MISSING))
-    elif isinstance(one, list) and isinstance(other, list):
-        for index in range(max(len(one), len(other))):
-            yield from _differing(f"{path}[{index}]", _item(one, index), _item(other, index))
-    elif isinstance(one, bool) or isinstance(other, bool):
-        if one is not other:  # True == 1 in Python
-            yield path
-    elif one != other:
-        yield path
-
-
-def _item(items: list[object], index: int) -> object:
-    return items[index] if index < len(items) else MISSING

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from meterhouse.adapters.cloudevents_json import (
     decode_columns,
-    differences,
     encode,
     event_of_columns,
     parse_data,
 )
+from meterhouse.adapters.event_documents import differences
 from meterhouse.domain import instant
 from meterhouse.domain.event import Event
 from meterhouse.ports import LogRecord

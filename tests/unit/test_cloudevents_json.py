@@ -14,8 +14,6 @@ from cloudevents.core.formats.json import JSONFormat
 
 from meterhouse.adapters.cloudevents_json import (
     decode_columns,
-    differences,
-    document_of,
     encode,
     event_from_parts,
     event_of_columns,
@@ -23,6 +21,7 @@ from meterhouse.adapters.cloudevents_json import (
     payload_document,
     trace_contexts,
 )
+from meterhouse.adapters.event_documents import differences, document_of
 from meterhouse.domain.disposition import Unusable
 from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.instant import parse
