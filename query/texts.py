@@ -41,7 +41,7 @@ class PeriodAsked(BaseModel):
 class TextsAsked(PeriodAsked):
     prefix: str = Field("", max_length=10_000, description="Only values that begin with it.")
     limit: Annotated[int, Between(1, 1_000)] = 100
-    cursor: str | None = Field(None, max_length=100_000, description="`nextCursor` of the answer before.")
+    cursor: str | None = Field(None, max_length=40_000, description="`nextCursor` of the answer before.")
 
 
 @router.get(
