@@ -31,8 +31,10 @@ from tests.running import PATIENCE, clean_environment, free_port, run_cli, wait_
 PARTITIONS: Final = 12
 _START_SECONDS: Final = 60.0
 
-# Silent for that long, an aggregator is taken for dead; and fewer, larger batches cost less.
+# Silent for that long, an aggregator is taken for dead; and fewer, larger batches cost less. No INSERT of a
+# test is on its way for more than half a minute, so that replays may wait half as long as by default.
 _SETTINGS: Final = {
+    "METERHOUSE_AGGREGATOR_SETTLE": "PT75S",
     "METERHOUSE_KAFKA_SESSION_TIMEOUT": "PT2S",
     "METERHOUSE_AGGREGATOR_FLUSH_AGE": "PT0.5S",
 }
