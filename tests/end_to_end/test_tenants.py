@@ -83,11 +83,11 @@ def _operations(server: Server) -> list[tuple[str, str, dict[str, Any]]]:
 def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
     """A request for exactly what `victim` has; an operation that this does not know yet fails the test."""
     ids = {"/v0/products/": victim.product, "/v0/billableMetrics/": victim.metric}
-    ids |= {"/api/v1/events/": victim.event}
-    address = path
-    if "{" in path:
+    ids |= {"/api/v1/events/": victim.event, "/api/v1/billable-metrics/": victim.metric}
+    address = path.replace("{version}", "1").replace("{key}", "model")
+    if "{" in address:
         (owner,) = [one for prefix, one in ids.items() if path.startswith(prefix)]
-        address = path[: path.index("{")] + owner + path[path.index("}") + 1 :]
+        address = address[: address.index("{")] + owner + address[address.index("}") + 1 :]
     request: dict[str, Any] = {"method": method.upper(), "url": address}
     if method == "get":
         # Nothing may hide behind a missing parameter: these satisfy every route.
@@ -101,6 +101,15 @@ def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
             }  # fmt: skip
         case "post", "/api/v1/events":
             body = cloud_event(victim.mark, f"stolen2-{victim.mark}", {"v": 10}, namespace="org_dev")
+        case "post", "/api/v1/events/dry-run":
+            body = cloud_event(victim.mark, f"stolen3-{victim.mark}", {"v": 10}, namespace="org_dev")
+        case "post", "/api/v1/billable-metrics/{id}/usage/query":
+            body = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}
+        case "post", "/api/v1/usage/query":
+            question = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}
+            body = {"queries": [question | {"billableMetricId": victim.metric}]}
+        case "post", "/api/v1/billable-metrics/{id}/versions/{version}/cancel":
+            body = {}
         case "post", "/v0/products":
             body = {"name": "theirs", "description": "theirs", "merchantId": "org_dev"}
         case "post", "/v0/billableMetrics":
