@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)  # closing sends a reset
 
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nbusy\n"
 
 
@@ -99,7 +101,7 @@ class CuttingProxy:
 
 
 def _message(source: socket.socket) -> bytes:
-    """One HTTP message whose length its header tells; empty at the end of the connection."""
+    """One HTTP message, chunked or as long as its header tells; empty at the end of the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = source.recv(1 << 16)
@@ -107,6 +109,10 @@ def _message(source: socket.socket) -> bytes:
             return b""
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
+    if b"\r\ntransfer-encoding: chunked" in head.lower():
+        while not body.endswith(_LAST_CHUNK) and (more := source.recv(1 << 16)):
+            body += more
+        return head + b"\r\n\r\n" + body
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     length = int(lengths[0].partition(b":")[2]) if lengths else 0
     chunks = [body]

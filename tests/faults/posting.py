@@ -150,7 +150,8 @@ def assert_exact(api: Api, ids: Mapping[str, str], late: Sequence[str], posters:
 
     `ids` are those of `metrics_of` by their names, `late` those of metrics made half-way.
     """
-    wait_until_counted(api, ids["SUM"], posters)
+    for metric_id in (ids["SUM"], *late):
+        wait_until_counted(api, metric_id, posters)
 
     # Each client has ids of its own, so the clients' order among themselves does not matter.
     events = [event for poster in posters for event in poster.acknowledged]
