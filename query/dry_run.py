@@ -15,7 +15,7 @@ from meterhouse.domain.event import Event
 from meterhouse.domain.instant import render
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.event_record import document, judged
+from query.event_record import document, judged, outcomes_of
 from query.route import RawRoute, new_router
 from query.wire import DryRunBody
 
@@ -62,7 +62,7 @@ async def dry_run(request: Request, merchant: Merchant, ports: Ports) -> Respons
         tried.setdefault((event.source, event.id), event)
         body: dict[str, object] = {"object": "dryRun", "event": document(event), "identity": identity}
         if identity["state"] == "first":
-            body |= judged(event, servings)
+            body |= judged(outcomes_of(event, servings))
         data.append(body)
     return json_answer({"object": "list", "data": data})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -16,16 +15,16 @@ from meterhouse.domain.disposition import Disposition
 from meterhouse.domain.errors import Invalid, NotFound
 from meterhouse.domain.event_search import EventFilter, EventPlace, EventSearch
 from meterhouse.domain.instant import EARLIEST, LATEST, Instant
-from meterhouse.domain.position import Position
 from meterhouse.domain.usage import StoredEvent
 from meterhouse.domain.window import Window
 from meterhouse.ports import Serving
 from query.answers import failures, json_answer
-from query.backend import Backend, Merchant, Ports
-from query.event_record import record_of
-from query.fields import After, Between, Timestamp, checked_id
-from query.freshness import AfterHeader, Patience
-from query.reading import period_of
+from query.backend import Merchant, Ports
+from query.cursors import read_cursor, write_cursor
+from query.event_record import outcomes_of, record_of
+from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
+from query.freshness import AfterHeader
+from query.reading import fresh_servings, period_of
 from query.route import new_router
 from query.wire import EventPageBody
 
@@ -75,7 +74,7 @@ class EventsFiltered(BaseModel):
 
 class EventsAsked(EventsFiltered):
     limit: Annotated[int, Between(1, 200)] = 50
-    cursor: str | None = Field(None, max_length=1_000, description="`nextCursor` of the answer before.")
+    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
 
 
 @router.get(
@@ -102,21 +101,10 @@ async def events(
     more = len(found) > len(shown)
     body = {
         "object": "list",
-        "data": [record_of(stored, servings) for stored in shown],
+        "data": [record_of(stored, outcomes_of(stored.event, servings)) for stored in shown],
         "nextCursor": _cursor_of(shown[-1]) if more else None,
     }
     return json_answer(body)
-
-
-async def fresh_servings(ports: Backend, merchant: str, positions: Sequence[Position]) -> Sequence[Serving]:
-    """Every metric of the merchant once the positions are counted, under the definitions of now."""
-    if not positions:
-        return await ports.directory.serving(merchant)
-    patience = Patience(ports, positions)
-    arrived = await ports.directory.serving(merchant)
-    await patience.for_positions()
-    await patience.for_versions(merchant, arrived)
-    return await ports.directory.serving(merchant)
 
 
 def serving_of(servings: Sequence[Serving], id: str) -> Serving:
@@ -141,13 +129,9 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
 
 def _cursor_of(last: StoredEvent) -> str:
     cursor = _Cursor(last.event.received_at, last.position.partition, last.position.offset - 1)
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+    return write_cursor(cursor)
 
 
 def _place_of(cursor: str) -> EventPlace:
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        found = msgspec.json.decode(raw, type=_Cursor)
-    except ValueError as error:
-        raise Invalid.field("cursor", "is none; send the nextCursor of an answer as it came") from error
+    found = read_cursor(cursor, _Cursor)
     return EventPlace(found.received_at, found.partition, found.offset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Annotated, assert_never
 
 import msgspec
@@ -22,13 +21,17 @@ from meterhouse.domain.matching import MISSING, outcome_of, plain
 from meterhouse.domain.usage import Repeat, StoredEvent
 from meterhouse.ports import Serving
 from query.answers import failures, json_answer
-from query.backend import Merchant, Ports
+from query.backend import Backend, Merchant, Ports
+from query.event_usage import usage_around
 from query.fields import After
 from query.freshness import AfterHeader, Patience
+from query.reading import steady_all
 from query.route import new_router
 from query.wire import EventRecordBody
 
 router = new_router()
+
+Outcomes = Sequence[tuple[Serving, Outcome]]
 
 
 class RecordAsked(BaseModel):
@@ -54,17 +57,28 @@ async def event_record(
 ) -> Response:
     """An event as it was accepted, and what became of it. Where sources share its id, name one."""
     positions = (*asked.after, *after)
-    if not positions:
-        stored = the_one(event_id, await ports.usage.lookup(merchant, event_id, asked.source))
-        return json_answer(record_of(stored, await ports.directory.serving(merchant)))
     patience = Patience(ports, positions)
-    arrived = await ports.directory.serving(merchant)
+    arrived = await ports.directory.serving(merchant) if positions else ()
     await patience.for_positions()
     stored = the_one(event_id, await ports.usage.lookup(merchant, event_id, asked.source))
-    for serving in arrived:
-        if concerns(serving, stored.event):
-            await patience.for_version(serving, partial(ports.metrics.get, merchant, serving.metric.id))
-    return json_answer(record_of(stored, await ports.directory.serving(merchant)))
+    concerned = [serving for serving in arrived if concerns(serving, stored.event)]
+    await patience.for_versions(merchant, concerned)
+    return json_answer(await _with_usage(ports, merchant, stored))
+
+
+async def _with_usage(ports: Backend, merchant: str, stored: StoredEvent) -> dict[str, object]:
+    """The record, and for each metric that counted the event the usage that it is part of now."""
+
+    async def ask(servings: Sequence[Serving]) -> dict[str, object]:
+        outcomes = outcomes_of(stored.event, servings)
+        usage = [
+            await usage_around(ports.usage, serving, stored.event, outcome.dimensions)
+            for serving, outcome in outcomes
+            if isinstance(outcome, Counted)
+        ]
+        return record_of(stored, outcomes) | {"usage": usage}
+
+    return await steady_all(ports, merchant, ask)
 
 
 def concerns(serving: Serving, event: Event) -> bool:
@@ -82,8 +96,8 @@ def the_one(event_id: str, found: Sequence[StoredEvent]) -> StoredEvent:
     return found[0]
 
 
-def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, object]:
-    """The whole record, as the definitions that readers see make it."""
+def record_of(stored: StoredEvent, outcomes: Outcomes) -> dict[str, object]:
+    """What is known of an event by itself."""
     event = stored.event
     return {
         "object": "eventRecord",
@@ -91,7 +105,7 @@ def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, obj
         "namespace": event.namespace,
         "receivedAt": render(event.received_at),
         "position": str(stored.position),
-        **judged(event, servings),
+        **judged(outcomes),
         "repeats": {
             "count": stored.repeat_count,
             "conflicts": list(_conflicts(event, stored.repeats)),
@@ -99,9 +113,13 @@ def record_of(stored: StoredEvent, servings: Sequence[Serving]) -> dict[str, obj
     }
 
 
-def judged(event: Event, servings: Sequence[Serving]) -> dict[str, object]:
-    """What the definitions that readers see make of the event."""
-    outcomes = [(serving, outcome) for serving in servings if (outcome := _outcome(serving, event))]
+def outcomes_of(event: Event, servings: Sequence[Serving]) -> Outcomes:
+    """What each definition that readers see, and that is of the event's type, makes of the event."""
+    return [(serving, outcome) for serving in servings if (outcome := _outcome(serving, event))]
+
+
+def judged(outcomes: Outcomes) -> dict[str, object]:
+    """What became of an event, all in all and for each metric."""
     return {
         "disposition": disposition_of([outcome for _, outcome in outcomes]),
         "metrics": [outcome_body(serving, outcome) for serving, outcome in outcomes],

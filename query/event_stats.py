@@ -13,8 +13,9 @@ from meterhouse.domain.event_search import EventStatistics
 from meterhouse.domain.window import WindowSize
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
-from query.event_list import EventsFiltered, fresh_servings
+from query.event_list import EventsFiltered
 from query.freshness import AfterHeader
+from query.reading import fresh_servings
 from query.route import new_router
 from query.usage_asked import TimeZone, moment, windows_of_zone
 from query.wire import EventStatsBody

@@ -14,6 +14,7 @@ from meterhouse.domain.instant import Instant, parse
 from meterhouse.domain.position import Position, parse_positions
 
 MAX_OFFSET: Final = 1_000_000_000
+MAX_IN_URL: Final = 20_000  # characters of one parameter: more would not arrive
 
 
 @dataclass(frozen=True, slots=True)

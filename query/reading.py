@@ -46,6 +46,17 @@ async def fresh_serving(
     return serving, headers
 
 
+async def fresh_servings(backend: Backend, merchant: str, positions: Sequence[Position]) -> Sequence[Serving]:
+    """Every metric of the merchant once the positions are counted, under the definitions of now."""
+    if not positions:
+        return await backend.directory.serving(merchant)
+    patience = Patience(backend, positions)
+    arrived = await backend.directory.serving(merchant)
+    await patience.for_positions()
+    await patience.for_versions(merchant, arrived)
+    return await backend.directory.serving(merchant)
+
+
 async def steady(
     backend: Backend, serving: Serving, ask: Callable[[Definition], Awaitable[T]]
 ) -> tuple[Serving, T]:
@@ -60,6 +71,22 @@ async def steady(
             return serving, answer
         serving = current
     raise StoreUnavailable(f"the definition of {serving.metric.id} changed {_TRIES} times meanwhile")
+
+
+async def steady_all(backend: Backend, merchant: str, ask: Callable[[Sequence[Serving]], Awaitable[T]]) -> T:
+    """The same for all that a merchant counts."""
+    servings = await backend.directory.serving(merchant)
+    for _ in range(_TRIES):
+        answer = await ask(servings)
+        current = await backend.directory.serving(merchant)
+        if _definitions(current) == _definitions(servings):
+            return answer
+        servings = current
+    raise StoreUnavailable(f"what is counted changed {_TRIES} times meanwhile")
+
+
+def _definitions(servings: Sequence[Serving]) -> list[Definition]:
+    return [one.shown.definition for one in servings]
 
 
 def state_header(serving: Serving) -> dict[str, str]:

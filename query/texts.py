@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Annotated
 
 from fastapi import Query
@@ -12,13 +11,14 @@ from starlette.responses import Response
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import SUBJECT
-from meterhouse.domain.errors import Invalid, NotFound
+from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import EARLIEST, LATEST
 from meterhouse.domain.usage import DimensionCount, TextCount, TextsQuestion
 from meterhouse.ports import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.fields import After, Between, Timestamp, checked_id
+from query.cursors import read_cursor, write_cursor
+from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.meter import FRESHNESS_HEADERS
 from query.reading import fresh_serving, period_of, state_header, steady
@@ -39,9 +39,9 @@ class PeriodAsked(BaseModel):
 
 
 class TextsAsked(PeriodAsked):
-    prefix: str = Field("", max_length=10_000, description="Only values that begin with it.")
+    prefix: str = Field("", max_length=MAX_IN_URL, description="Only values that begin with it.")
     limit: Annotated[int, Between(1, 1_000)] = 100
-    cursor: str | None = Field(None, max_length=40_000, description="`nextCursor` of the answer before.")
+    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
 
 
 @router.get(
@@ -120,7 +120,8 @@ async def _serving(
 async def _listed(
     ports: Backend, serving: Serving, name: str, asked: TextsAsked, headers: dict[str, str]
 ) -> Response:
-    period, after = period_of(asked.from_, asked.to), _text_of(asked.cursor)
+    period = period_of(asked.from_, asked.to)
+    after = None if asked.cursor is None else read_cursor(asked.cursor, str)
 
     async def ask(definition: Definition) -> list[TextCount]:
         question = TextsQuestion(
@@ -138,19 +139,6 @@ async def _listed(
     body = {
         "object": "list",
         "data": [{"value": one.text, "eventCount": one.events} for one in shown],
-        "nextCursor": _cursor_of(shown[-1].text) if len(found) > len(shown) else None,
+        "nextCursor": write_cursor(shown[-1].text) if len(found) > len(shown) else None,
     }
     return json_answer(body, headers | state_header(serving))
-
-
-def _cursor_of(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _text_of(cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-    except ValueError as error:
-        raise Invalid.field("cursor", "is none; send the nextCursor of an answer as it came") from error

@@ -27,7 +27,7 @@ from meterhouse.domain.condition import SUBJECT, AllOf, AnyOf, Condition, Not, P
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, Instant, render, to_datetime
 from meterhouse.domain.window import Window, WindowSize
-from query.fields import After, Between, Timestamp
+from query.fields import MAX_IN_URL, After, Between, Timestamp
 
 MAX_GROUPS_SHOWN = 1_000
 MAX_NAMES = 20
@@ -164,7 +164,7 @@ class UsageAsked(BaseModel):
     )
     order_by: OrderBy = OrderBy.LARGEST
     limit: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] = Field(100, description="Groups of one answer.")
-    cursor: str | None = Field(None, max_length=100_000, description="`nextCursor` of the answer before.")
+    cursor: str | None = Field(None, description="`nextCursor` of the answer before.")
     top: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] | None = Field(
         None, description="Only so many groups, and `other` for all the rest."
     )
@@ -223,17 +223,18 @@ class UsageParameters(BaseModel):
     subject: list[str] = Field([], description="Usage of this subject only; several by repeating it.")
     filter: str | None = Field(
         None,
+        max_length=MAX_IN_URL,
         description="JSON, as in the body of the POST: only events of which it is true count.",
         examples=['{"dimension":"model","in":["gpt-4o","o3"]}'],
     )
     group_by: str | None = Field(
-        None, description="Also by these dimensions, or `subject`, separated by commas."
+        None, max_length=6_000, description="Also by these dimensions, or `subject`, separated by commas."
     )
     order_by: OrderBy | None = Field(None, description="`-value` where nothing is said.")
     limit: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] | None = Field(
         None, description="Groups of one answer; 100 where nothing is said."
     )
-    cursor: str | None = Field(None, description="`nextCursor` of the answer before.")
+    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
     top: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] | None = Field(
         None, description="Only so many groups, and `other` for all the rest."
     )

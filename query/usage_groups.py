@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,8 +10,8 @@ import msgspec
 
 from meterhouse.domain.billable_metric import Aggregation
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.matching import plain
 from meterhouse.domain.usage import GroupTotal
+from query.cursors import no_cursor, read_cursor, write_cursor
 from query.usage_asked import OrderBy
 
 Group = tuple[str, ...]
@@ -38,7 +37,7 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
 
     order: str
     names: Group
-    value: str
+    value: Decimal
     group: Group
 
 
@@ -63,7 +62,7 @@ def page_of(
     ordered = left = sorted(groups, key=place_of, reverse=backwards)
     if after is not None:
         cursor = _read(after, order, names)
-        last = place(Decimal(cursor.value), cursor.group)
+        last = place(cursor.value, cursor.group)
         left = [one for one in ordered if (place_of(one) < last if backwards else place_of(one) > last)]
     shown = left[:limit]
     more = len(left) > limit
@@ -71,19 +70,13 @@ def page_of(
 
 
 def _write(last: GroupTotal, aggregation: Aggregation, order: OrderBy, names: Group) -> str:
-    cursor = _Cursor(order.value, names, plain(last.reading.value(aggregation)), last.group)
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+    return write_cursor(_Cursor(order.value, names, last.reading.value(aggregation), last.group))
 
 
 def _read(text: str, order: OrderBy, names: Group) -> _Cursor:
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        cursor = msgspec.json.decode(raw, type=_Cursor)
-        number = Decimal(cursor.value)
-    except (ValueError, ArithmeticError) as error:
-        raise Invalid.field("cursor", "is none; send the nextCursor of an answer as it came") from error
+    cursor = read_cursor(text, _Cursor)
     if (cursor.order, cursor.names) != (order.value, names) or len(cursor.group) != len(names):
         raise Invalid.field("cursor", "is of another question; keep groupBy and orderBy as they were")
-    if not number.is_finite():
-        raise Invalid.field("cursor", "is none; send the nextCursor of an answer as it came")
+    if not cursor.value.is_finite():
+        raise no_cursor()
     return cursor

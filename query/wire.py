@@ -255,7 +255,17 @@ class RepeatsBody(Wire):
     conflicts: list[ConflictBody]
 
 
-class EventRecordBody(Wire):
+class UsageAroundBody(Wire):
+    """What the subject and the dimensions of an event come to in its hour, all their events together."""
+
+    billable_metric_id: str
+    window_start: Moment
+    window_end: Moment
+    value: str
+    event_count: int
+
+
+class ListedEventBody(Wire):
     object: Literal["eventRecord"] = "eventRecord"
     event: dict[str, Any] = Field(description="The CloudEvent as it was accepted.")
     namespace: str
@@ -264,6 +274,10 @@ class EventRecordBody(Wire):
     disposition: Literal["counted", "unmatched", "unusable"]
     metrics: list[OutcomeBody]
     repeats: RepeatsBody
+
+
+class EventRecordBody(ListedEventBody):
+    usage: list[UsageAroundBody] = Field(description="Of each metric that counted it, as of now.")
 
 
 class VersionBody(Wire):
@@ -287,7 +301,7 @@ class VersionListBody(Wire):
 
 class EventPageBody(Wire):
     object: Literal["list"] = "list"
-    data: list[EventRecordBody]
+    data: list[ListedEventBody]
     next_cursor: str | None
 
 

@@ -27,6 +27,8 @@ def test_a_counted_event_names_the_metrics_and_values(api: Api) -> None:
     assert {one["outcome"] for one in record["metrics"]} == {"counted"}
     assert by_metric[tokens["id"]]["value"] == "1.5"
     assert by_metric[tokens["id"]]["dimensions"] == {"model": "swift"}
+    usage = {one["billableMetricId"]: one for one in record["usage"]}
+    assert (usage[tokens["id"]]["value"], usage[calls["id"]]["value"]) == ("1.5", "1")
 
 
 def test_a_repeat_is_counted_among_the_repeats(api: Api) -> None:

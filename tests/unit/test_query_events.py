@@ -104,7 +104,7 @@ async def test_a_record_says_what_each_metric_made_of_the_event(service: QuerySe
     await service.metric(eventType="another")
     service.add(event("a", b'{"n":1.10,"model":"x"}', attributes={"region": "eu", "tries": 2}))
     record = await _record(service, "a")
-    assert {name: value for name, value in record.items() if name != "metrics"} == {
+    assert {name: value for name, value in record.items() if name not in ("metrics", "usage")} == {
         "object": "eventRecord",
         "event": {
             "specversion": "1.0", "id": "a", "source": "s", "type": "t", "subject": "cus_1",
@@ -127,6 +127,24 @@ async def test_a_record_says_what_each_metric_made_of_the_event(service: QuerySe
     assert (outcomes[unusable]["outcome"], outcomes[unusable]["value"]) == ("unusable", None)
     assert "not a number" in outcomes[unusable]["reason"]
     assert outcomes[early]["outcome"] == "beforeEventFrom"
+
+
+async def test_a_record_says_what_usage_the_event_is_part_of(service: QueryService) -> None:
+    total = await service.metric(groupBy={"model": "$.model"})
+    models = await service.metric(aggregation="UNIQUE_COUNT", valueProperty="$.model")
+    await service.metric(valueProperty="$.model")  # cannot use it
+    service.add(
+        event("a", b'{"n":1.10,"model":"x"}'),
+        event("same hour", b'{"n":2,"model":"x"}', minute=59),
+        event("other model", b'{"n":4,"model":"y"}', minute=1),
+        event("other hour", b'{"n":8,"model":"x"}', minute=60),
+        event("other subject", b'{"n":16,"model":"x"}', subject="cus_2"),
+    )
+    hour = {"windowStart": "2026-05-01T12:00:00Z", "windowEnd": "2026-05-01T13:00:00Z"}
+    assert (await _record(service, "a"))["usage"] == [
+        {"billableMetricId": total, **hour, "value": "3.1", "eventCount": 2},
+        {"billableMetricId": models, **hour, "value": "2", "eventCount": 3},
+    ]
 
 
 @pytest.mark.parametrize("data", [b'{"n":true}', b'{"n":"\\ud800"}', b'"\\ud800"', b""])
