@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from uuid import uuid4
 
 from benchmarks import load
 from benchmarks.load import Plan
@@ -30,7 +32,8 @@ def main() -> None:
         load.run(plan.lasting(3.0))
         before = at.cpu_seconds()
         process = load.start(plan.lasting(options.seconds))
-        ages = _probe(at, metric, until=time.perf_counter() + options.seconds)
+        until = time.perf_counter() + options.seconds
+        ages = probe(at, metric, lambda: time.perf_counter() < until)
         outcome = load.finish(process)
         spent = {service: after - before[service] for service, after in at.cpu_seconds().items()}
     show(
@@ -50,11 +53,11 @@ def main() -> None:
     )
 
 
-def _probe(at: Target, metric: str, until: float) -> list[float]:
+def probe(at: Target, metric: str, going_on: Callable[[], bool]) -> list[float]:
     """Post an event, ask for it, and look whether it is in the answer; the seconds each took."""
     ages: list[float] = []
-    while time.perf_counter() < until:
-        subject = f"probe_{len(ages)}"
+    while going_on():
+        subject = f"probe_{uuid4().hex}"
         event = {"type": "load", "source": "/probe", "subject": subject, "data": {"tokens": 1, "model": "m"}}
         at.events.positions.clear()
         response = at.events.post_single(event)

@@ -1,6 +1,10 @@
-"""Usage over 5,000,000 counted events: one subject over a month, and 1,000 subjects by day.
+"""Usage over 10,000,000 counted events beside SQL over the same events as they came, on the same engine.
 
-The events are written by SQL, as the aggregator would have left them.
+The events are written by SQL, as the aggregator would have left them: 1,000 subjects, 5 models, 31 days; two
+billable metrics count each. Beside them lies a table of raw events as metering systems commonly keep them,
+ordered by type, subject and time, with `data` as JSON that is read when the question is asked. Both are asked
+over HTTP, usage through the query service and raw events through the read-only ClickHouse port of the
+same server, one after the other.
 `python -m benchmarks.queries [--events N]`
 """
 
@@ -12,137 +16,265 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import clickhouse_connect
+import httpx
 from clickhouse_connect.driver.client import Client
 
 from benchmarks.processes import resident_megabytes
 from benchmarks.report import percentile, show
 from meterhouse.adapters.clickhouse.rollup_sql import insert_rollups
 from tests.api import Api
-from tests.running import Server
+from tests.running import Server, free_port
 
 _SUBJECTS: Final = 1000
 _CHUNK: Final = 500_000  # rows an INSERT, as the aggregator's larger batches are
-_MONTH: Final = {"start": "2026-04-01T00:00:00Z", "end": "2026-05-01T00:00:00Z"}
-_RAGGED: Final = {"start": "2026-04-01T07:13:22.123456Z", "end": "2026-04-30T19:44:41.654321Z"}
+_MONTH: Final = {"from": "2026-05-01T00:00:00Z", "to": "2026-06-01T00:00:00Z"}
+_RAGGED: Final = {"from": "2026-05-01T07:13:22.123456Z", "to": "2026-05-31T19:44:41.654321Z"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, of which of the two metrics, and the SQL that finds it in raw events.
+
+    `{subject}` stands for a subject of its own each time; `goal` is how many times faster usage has to be.
+    """
+
+    name: str
+    metric: str
+    asked: Mapping[str, str]
+    times: int
+    raw: str = ""
+    goal: float | None = None
+
+
+_TOKENS: Final = "JSONExtractFloat(data, 'tokens')"
+_WHERE: Final = (
+    "WHERE namespace = 'org_dev' AND type = 'filled'"
+    " AND time >= toDateTime64('2026-05-01 00:00:00', 6, 'UTC')"
+    " AND time < toDateTime64('2026-06-01 00:00:00', 6, 'UTC')"
+)
+_QUESTIONS: Final = (
+    Question(
+        name="one subject, a month",
+        metric="tokens",
+        asked=_MONTH | {"subject": "{subject}"},
+        times=200,
+        raw=f"SELECT sum({_TOKENS}) FROM raw_events {_WHERE} AND subject = '{{subject}}'",
+        goal=1,
+    ),
+    Question(
+        name="1,000 subjects by day",
+        metric="tokens",
+        asked=_MONTH | {"windowSize": "DAY", "groupBy": "subject"},
+        times=7,
+        raw=f"SELECT toStartOfDay(time), subject, sum({_TOKENS}) FROM raw_events {_WHERE} GROUP BY ALL",
+        goal=10,
+    ),
+    Question(
+        name="unique users by day, of one model",
+        metric="users",
+        asked=_MONTH | {"windowSize": "DAY", "filterGroupBy": '{"model":"m1"}'},
+        times=7,
+        raw=(
+            f"SELECT toStartOfDay(time), uniqExact(JSONExtractString(data, 'user')) FROM raw_events {_WHERE}"
+            " AND JSONExtractString(data, 'model') = 'm1' GROUP BY ALL"
+        ),
+        goal=5,
+    ),
+    Question(
+        name="by hour and model",
+        metric="tokens",
+        asked=_MONTH | {"windowSize": "HOUR", "groupBy": "model"},
+        times=7,
+        raw=(
+            f"SELECT toStartOfHour(time), JSONExtractString(data, 'model'), sum({_TOKENS})"
+            f" FROM raw_events {_WHERE} GROUP BY ALL"
+        ),
+        goal=10,
+    ),
+    Question(
+        name="one subject, ragged bounds",
+        metric="tokens",
+        asked=_RAGGED | {"subject": "{subject}"},
+        times=200,
+    ),
+    Question(
+        name="one subject by day and model",
+        metric="tokens",
+        asked=_MONTH | {"windowSize": "DAY", "groupBy": "model", "subject": "{subject}"},
+        times=200,
+    ),
+    Question(
+        name="1,000 subjects by day, ragged bounds",
+        metric="tokens",
+        asked=_RAGGED | {"windowSize": "DAY", "groupBy": "subject"},
+        times=7,
+    ),
+    Question(name="everything", metric="tokens", asked=_MONTH, times=20),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=5_000_000)
-    parser.add_argument("--fill", nargs=2, metavar=("FOLDER", "METRIC"), help=argparse.SUPPRESS)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--fill", nargs=3, metavar=("FOLDER", "TOKENS", "USERS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.fill:
-        folder, metric = options.fill
-        _fill(folder, metric, options.events)
+        folder, tokens, users = options.fill
+        _fill(folder, tokens, users, options.events)
         return
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         with Server(data) as server, Api.of(server) as api:
-            fields = {"valueProperty": "$.tokens", "groupBy": {"model": "$.model"}}
-            metric = str(api.create_metric("filled", "SUM", **fields)["id"])
-            while "meterhouse-version-state" in api.client.get(_path(metric), params=_asked(_MONTH)).headers:
-                time.sleep(0.1)
+            metrics = {
+                "tokens": _created(api, "SUM", "$.tokens"),
+                "users": _created(api, "UNIQUE_COUNT", "$.user"),
+            }
             server.stop()
         # chDB takes one data directory in a process.
         again = [sys.executable, "-m", "benchmarks.queries", "--events", str(options.events)]
-        subprocess.run([*again, "--fill", str(data / "clickhouse"), metric], check=True)
-        with Server(data) as server, Api.of(server) as api:
-            show(f"Usage over {options.events:,} counted events", _measured(api, metric, options.events))
+        subprocess.run([*again, "--fill", str(data / "clickhouse"), *metrics.values()], check=True)
+        port = free_port()
+        with (
+            Server(data, "--clickhouse-port", str(port)) as server,
+            Api.of(server) as api,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as clickhouse,
+        ):
+            _require(api, clickhouse, metrics, options.events)
+            rows = [_measured(api, clickhouse, metrics, question) for question in _QUESTIONS]
+            show(f"Usage over {options.events:,} counted events", rows)
             print(f"server memory afterwards: {resident_megabytes(server.process.pid):.0f} MB")
 
 
-def _measured(api: Api, metric: str, events: int) -> list[dict[str, str]]:
-    count = api.meter(metric, groupBy="subject")["groupedValues"]
-    counted = sum(one["eventCount"] for one in count)
-    if counted != events:
-        raise AssertionError(f"{counted} of {events} events are counted")
-    one, day = {"subject": ""}, {"windowSize": "DAY"}
-    return [
-        _timed(api, metric, "one subject, a month", 300, _MONTH | one),
-        _timed(api, metric, "one subject, a month, ragged bounds", 300, _RAGGED | one),
-        _timed(
-            api,
-            metric,
-            "one subject, a month, by day and model",
-            300,
-            _MONTH | one | day | {"groupBy": "model"},
-        ),
-        _timed(api, metric, "1,000 subjects by day", 10, _MONTH | day | {"groupBy": "subject"}),
-        _timed(
-            api, metric, "1,000 subjects by day, ragged bounds", 10, _RAGGED | day | {"groupBy": "subject"}
-        ),
-        _timed(api, metric, "everything, a month", 20, _MONTH),
-    ]
+def _created(api: Api, aggregation: str, value: str) -> str:
+    """A metric that is complete."""
+    fields = {"valueProperty": value, "groupBy": {"model": "$.model"}}
+    id = str(api.create_metric("filled", aggregation, **fields)["id"])
+    while "meterhouse-version-state" in api.client.get(_meter(id), params=_MONTH).headers:
+        time.sleep(0.1)
+    return id
 
 
-def _timed(api: Api, metric: str, name: str, times: int, question: dict[str, str]) -> dict[str, str]:
-    choice = random.Random(7)
-    taken = []
+def _require(api: Api, clickhouse: httpx.Client, metrics: Mapping[str, str], events: int) -> None:
+    """Both are of the same events."""
+    groups = api.meter(metrics["tokens"], groupBy="model")["groupedValues"]
+    counted = sum(one["eventCount"] for one in groups)
+    raw = int(clickhouse.post("/", content="SELECT count() FROM raw_events").raise_for_status().text)
+    if not counted == raw == events:
+        raise AssertionError(f"{counted} events are counted and {raw} kept, of {events}")
+
+
+def _measured(
+    api: Api, clickhouse: httpx.Client, metrics: Mapping[str, str], question: Question
+) -> dict[str, str]:
     cells = 0
-    for _ in range(times):
-        asked = dict(question)
-        if "subject" in asked:
-            asked["subject"] = f"cus_{choice.randrange(_SUBJECTS)}"
-        params = _asked(asked)
-        began = time.perf_counter()
-        response = api.client.get(_path(metric), params=params)
-        taken.append((time.perf_counter() - began) * 1000)
-        response.raise_for_status()
+
+    def usage(subject: str) -> None:
+        nonlocal cells
+        asked = {name: text.replace("{subject}", subject) for name, text in question.asked.items()}
+        response = api.client.get(_meter(metrics[question.metric]), params=asked).raise_for_status()
         cells = len(response.json().get("windowedValues", ()))
-    return {
-        "what": name,
-        "times": str(times),
+
+    def raw(subject: str) -> None:
+        statement = question.raw.replace("{subject}", subject)
+        clickhouse.post("/", content=f"{statement} FORMAT JSONCompact").raise_for_status().json()
+
+    taken = _timed(usage, question.times)
+    row = {
+        "what": question.name,
         "p50 ms": f"{percentile(taken, 0.5):.1f}",
         "p99 ms": f"{percentile(taken, 0.99):.1f}",
         "cells": f"{cells:,}",
+        "raw p50 ms": "",
+        "times faster": "",
+        "goal": "" if question.goal is None else f"{question.goal:g}",
     }
+    if question.raw:
+        beside = percentile(_timed(raw, question.times), 0.5)
+        row["raw p50 ms"] = f"{beside:.1f}"
+        row["times faster"] = f"{beside / percentile(taken, 0.5):.1f}"
+    return row
 
 
-def _path(metric: str) -> str:
+def _timed(ask: Callable[[str], None], times: int) -> list[float]:
+    """Milliseconds of each, once it is warm."""
+    choice = random.Random(7)
+    ask("cus_0")
+    taken = []
+    for _ in range(times):
+        subject = f"cus_{choice.randrange(_SUBJECTS)}"
+        began = time.perf_counter()
+        ask(subject)
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
+
+
+def _meter(metric: str) -> str:
     return f"/v0/billableMetrics/{metric}/meter"
 
 
-def _asked(question: dict[str, str]) -> dict[str, str]:
-    renamed = {"start": "from", "end": "to"}
-    return {renamed.get(name, name): value for name, value in question.items()}
+# --- the tables, as if all had been counted ---
 
-
-_ROWS: Final = """
-SELECT 'org_dev' AS namespace, {metric:String} AS billable_metric_id, 1 AS version,
-    'cus_' || toString(number % 1000) AS subject, '' AS external_subject,
-    toDateTime64('2026-04-01 00:00:00', 6, 'UTC')
-        + toIntervalMicrosecond(cityHash64(number) % 2592000000000) AS time,
-    time AS received_at, 0 AS log_partition, number AS log_offset,
-    map('model', 'm' || toString(cityHash64(number, 1) % 5)) AS dimensions,
-    toDecimal128(number % 4096, 18) AS value, toUInt128(0) AS unique_hash
-FROM numbers({first:UInt64}, {rows:UInt64})
+_EVENT: Final = """
+    'cus_' || toString(number % 1000) AS subject,
+    toDateTime64('2026-05-01 00:00:00', 6, 'UTC')
+        + toIntervalMicrosecond(cityHash64(number) % 2678400000000) AS time,
+    'm' || toString(cityHash64(number, 1) % 5) AS model,
+    'user_' || toString(cityHash64(number, 2) % 20000) AS user
+"""
+_METERED: Final = """
+SELECT 'org_dev' AS namespace, {metric:String} AS billable_metric_id, 1 AS version, subject,
+    '' AS external_subject, time, time AS received_at, 0 AS log_partition, number AS log_offset,
+    map('model', model) AS dimensions, {value} AS value, {unique_hash} AS unique_hash
+FROM (SELECT number, {event} FROM numbers({first:UInt64}, {rows:UInt64}))
+"""
+_COLUMNS: Final = (
+    "namespace, billable_metric_id, version, subject, external_subject, time, received_at, "
+    "log_partition, log_offset, dimensions, value, unique_hash"
+)
+_RAW_TABLE: Final = """
+CREATE TABLE raw_events
+(
+    namespace String, id String, type LowCardinality(String), source LowCardinality(String), subject String,
+    time DateTime64(6, 'UTC'), data String
+)
+ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (namespace, type, subject, time)
+"""
+_RAW: Final = """
+INSERT INTO raw_events
+SELECT 'org_dev', 'event-' || toString(number), 'filled', '/benchmark', subject, time,
+    format('{{"tokens":{},"model":"{}","user":"{}"}}', toString(number % 4096), model, user)
+FROM (SELECT number, {event} FROM numbers({first:UInt64}, {rows:UInt64}))
 """
 
 
-def _fill(folder: str, metric: str, events: int) -> None:
+def _fill(folder: str, tokens: str, users: str, events: int) -> None:
     client = clickhouse_connect.get_client(dsn=f"chdb://{folder}")
     try:
+        client.command(_RAW_TABLE)
         for first in range(0, events, _CHUNK):
-            bound = {"metric": metric, "first": first, "rows": min(_CHUNK, events - first)}
-            _insert(client, bound)
+            bound = {"first": first, "rows": min(_CHUNK, events - first)}
+            client.command(_RAW.replace("{event}", _EVENT), parameters=bound)
+            _insert(client, "toDecimal128(number % 4096, 18)", "toUInt128(0)", bound | {"metric": tokens})
+            unique_hash = "reinterpretAsUInt128(sipHash128(user))"
+            _insert(client, "CAST(NULL, 'Nullable(Decimal(38, 18))')", unique_hash, bound | {"metric": users})
     finally:
         client.close()
 
 
-def _insert(client: Client, bound: dict[str, object]) -> None:
-    columns = (
-        "namespace, billable_metric_id, version, subject, external_subject, time, received_at, "
-        "log_partition, log_offset, dimensions, value, unique_hash"
-    )
-    client.command(f"INSERT INTO metered_events ({columns}) {_ROWS}", parameters=bound)
+def _insert(client: Client, value: str, unique_hash: str, bound: Mapping[str, object]) -> None:
+    parameters = dict(bound)
+    rows = _METERED.replace("{event}", _EVENT)
+    rows = rows.replace("{value}", value).replace("{unique_hash}", unique_hash)
+    client.command(f"INSERT INTO metered_events ({_COLUMNS}) {rows}", parameters=parameters)
     for table, window in (("rollups_minute", "toStartOfMinute"), ("rollups_hour", "toStartOfHour")):
-        client.command(
-            insert_rollups(table, window, f"({_ROWS})", {"max_insert_threads": 1}), parameters=bound
-        )
+        rollups = insert_rollups(table, window, f"({rows})", {"max_insert_threads": 1})
+        client.command(rollups, parameters=parameters)
 
 
 if __name__ == "__main__":

@@ -61,10 +61,11 @@ class Load:
             if one.done():
                 one.result()
 
-    def create_late(self) -> None:
+    def create_late(self) -> str:
         """Create one metric more, for which all that was posted so far is counted in arrears."""
         with self._distributed.api() as api:
             self._late.append(create(api, late_of(self.kind)))
+        return self._late[-1]
 
     def wait_until_counted(self) -> None:
         """Return once all that is acknowledged by now is counted, while the load goes on."""

@@ -42,7 +42,7 @@ def _nothing() -> None:
 
 
 def _kill_at_each(
-    distributed: Distributed, points: Sequence[str], replays: Sequence[str], act: Callable[[], None]
+    distributed: Distributed, points: Sequence[str], replays: Sequence[str], act: Callable[[], object]
 ) -> None:
     """Kill one aggregator at each of `points`, again from the first while the other is still to be killed.
 
