@@ -17,7 +17,6 @@ from aggregator.worker import Worker
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
-from meterhouse.adapters.clickhouse.staging import clear_staging
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.http.health import health_routes
 from meterhouse.adapters.http.metrics import Measured, metrics_route
@@ -66,7 +65,6 @@ async def open_stores(folder: DataFolder, telemetry: Telemetry | None = None) ->
             waited=waits_for("clickhouse"),
             spans=shown.spans,
         )
-        clear_staging(pool)
         clickhouse = await stack.enter_async_context(pool)
         await migrate(clickhouse)
         yield await stack.enter_async_context(Stores.over(log, catalog, clickhouse))

@@ -158,6 +158,7 @@ class LocalPostgres:
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
+            "dynamic_shared_memory_type": "mmap",  # in the data folder, where a killed server leaves nothing
         }
         return [f"--{name}={value}" for name, value in (places | dict(self.options)).items()]
 

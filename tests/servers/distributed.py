@@ -32,9 +32,9 @@ PARTITIONS: Final = 12
 _START_SECONDS: Final = 60.0
 
 # Silent for that long, an aggregator is taken for dead; and fewer, larger batches cost less. No INSERT of a
-# test is on its way for more than half a minute, so that replays may wait half as long as by default.
+# test is on its way for more than half a minute, so that replays need not wait longer than that.
 _SETTINGS: Final = {
-    "METERHOUSE_AGGREGATOR_SETTLE": "PT75S",
+    "METERHOUSE_AGGREGATOR_SETTLE": "PT40S",
     "METERHOUSE_KAFKA_SESSION_TIMEOUT": "PT2S",
     "METERHOUSE_AGGREGATOR_FLUSH_AGE": "PT0.5S",
 }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from clickhouse_connect.driver.binding import format_str
@@ -14,6 +12,7 @@ from deploy.local.clickhouse.body import Part, decompressed, form_parts
 from deploy.local.clickhouse.statement import format_of, insert_with_data
 from meterhouse.adapters.clickhouse.engine import Answer, Refused, Request, session, text
 from meterhouse.adapters.clickhouse.http_interface import NOT_IMPLEMENTED, described
+from meterhouse.adapters.clickhouse.memory_file import memory_file
 
 # As in ClickHouse, where a request does not say otherwise.
 _DATABASE: Final = "default"
@@ -68,7 +67,7 @@ class Engine:
         parameters = dict(request.parameters)
         insert = insert_with_data(statement)
         if insert is not None:
-            with _file(insert.data) as path:
+            with memory_file(insert.data) as path:
                 connection.query(insert.over(path), "Null", params=parameters)
             return Answer(b"", None, zone)
         result = connection.query(statement.decode(), request.default_format, params=parameters)
@@ -96,16 +95,7 @@ class _External:
 
     def create(self, connection: Any) -> None:
         connection.query(f"CREATE TEMPORARY TABLE `{self.name}` ({self.structure})", "Null")
-        with _file(self.data) as path:
+        with memory_file(self.data) as path:
             connection.query(
                 f"INSERT INTO `{self.name}` FROM INFILE {format_str(path)} FORMAT {self.format}", "Null"
             )
-
-
-@contextmanager
-def _file(data: bytes) -> Iterator[str]:
-    """Yield the path of a file that holds `data`."""
-    with NamedTemporaryFile(prefix="clickhouse-") as file:
-        file.write(data)
-        file.flush()
-        yield file.name

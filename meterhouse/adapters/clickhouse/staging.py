@@ -6,11 +6,8 @@ takes neither, but it reads files of its own machine.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from clickhouse_connect.driver.binding import format_str
@@ -18,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.external import ExternalData
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.memory_file import memory_file
 
 _STAGED: Final = "staged"
 
@@ -34,7 +32,7 @@ class Staging:
     """
 
     def __init__(self, pool: ClickHousePool) -> None:
-        self._folder = staging_folder(pool)
+        self._embedded = pool.folder is not None
 
     def query(
         self,
@@ -47,8 +45,8 @@ class Staging:
         settings: Mapping[str, int | str],
     ) -> Sequence[Sequence[Any]]:
         """Rows of a SELECT whose `{staged}` is a table of `structure`, read from `body` in format `kind`."""
-        if self._folder is not None:
-            with _file(self._folder, body, kind, structure) as source:
+        if self._embedded:
+            with _file(body, kind, structure) as source:
                 return client.query(statement.format(staged=source), settings=dict(settings)).result_rows
         data = ExternalData(file_name=_STAGED, data=body, fmt=kind, structure=structure)
         asked = statement.format(staged=_STAGED)
@@ -69,31 +67,16 @@ class Staging:
         self, client: Client, statement: Callable[[str], str], body: bytes, structure: str
     ) -> None:
         """Run `INSERT INTO … SELECT … FROM source`, as `statement` words it, over `body`, an Arrow file."""
-        if self._folder is not None:
-            with _file(self._folder, body, "Arrow", structure) as source:
+        if self._embedded:
+            with _file(body, "Arrow", structure) as source:
                 client.command(statement(source))
             return
         into = statement(f"input({format_str(structure)})").removeprefix("INSERT INTO ")
         client.raw_insert(into, None, memoryview(body), settings=_SENT, fmt="Arrow")  # type: ignore[arg-type] # any buffer will do
 
 
-def staging_folder(pool: ClickHousePool) -> Path | None:
-    """Where the data of statements lies while they run: beside the embedded engine's own, or nowhere."""
-    return None if pool.folder is None else Path(pool.folder) / "meterhouse-staging"
-
-
-def clear_staging(pool: ClickHousePool) -> None:
-    """Delete what a killed process left; for whoever is the only one to use the engine's folder."""
-    folder = staging_folder(pool)
-    if folder is not None and folder.exists():
-        shutil.rmtree(folder)
-
-
 @contextmanager
-def _file(folder: Path, body: bytes, kind: str, structure: str) -> Iterator[str]:
+def _file(body: bytes, kind: str, structure: str) -> Iterator[str]:
     """Yield an SQL table function over `body`."""
-    folder.mkdir(exist_ok=True)
-    with NamedTemporaryFile(dir=folder, suffix=f".{kind.lower()}") as file:
-        file.write(body)
-        file.flush()
-        yield f"file({format_str(file.name)}, {kind}, {format_str(structure)})"
+    with memory_file(body) as path:
+        yield f"file({format_str(path)}, {kind}, {format_str(structure)})"
