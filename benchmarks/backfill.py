@@ -1,6 +1,6 @@
 """A metric made in arrears: how fast stored events are counted for it, and how fresh usage is meanwhile.
 
-`python -m benchmarks.backfill [--events N] [--rate R] [--batch N] [--distributed]`
+`python -m benchmarks.backfill [--events N] [--rate R] [--batch N] [--distributed [PARTITIONS]]`
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmarks import load
 from benchmarks.freshness import probe
 from benchmarks.load import Plan
 from benchmarks.report import percentile, show
-from benchmarks.target import Target, target
+from benchmarks.target import Target, add_options, target
 from tests.api import Api
 
 _PATIENCE = 600.0  # seconds
@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=2000.0, help="events a second meanwhile")
     parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--distributed", action="store_true")
+    add_options(parser)
     options = parser.parse_args()
-    with target(distributed=options.distributed) as at:
+    with target(partitions=options.distributed) as at:
         live = _create(at.usage, "SUM")
         stored = _fill(at, live, options.events)
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """From the 202 until a usage answer contains the event, while others come in.
 
-`python -m benchmarks.freshness [--seconds S] [--rate R] [--batch N] [--distributed]`
+`python -m benchmarks.freshness [--seconds S] [--rate R] [--batch N] [--distributed [PARTITIONS]]`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import uuid4
 from benchmarks import load
 from benchmarks.load import Plan
 from benchmarks.report import percentile, show
-from benchmarks.target import Target, target
+from benchmarks.target import Target, add_options, target
 
 _PROBES_EVERY = 0.05  # seconds
 
@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=2000.0, help="events a second")
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--distributed", action="store_true")
+    add_options(parser)
     options = parser.parse_args()
-    with target(distributed=options.distributed) as at:
+    with target(partitions=options.distributed) as at:
         dimensions = {"groupBy": {"model": "$.model"}}
         metric = at.usage.create_metric("load", "SUM", valueProperty="$.tokens", **dimensions)["id"]
         plan = Plan(port=at.port, key=at.key, connections=16, rate=options.rate, batch=options.batch)

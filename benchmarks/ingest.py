@@ -1,7 +1,7 @@
 """Acknowledged events per second: singles over 64 keep-alive connections, and batches of 100.
 
 Every acknowledgement is a commit on disk, or one of Kafka's, which works on the same cores. Events are
-counted meanwhile, under one metric. `python -m benchmarks.ingest [--seconds S] [--distributed]`
+counted meanwhile, under one metric. `python -m benchmarks.ingest [--seconds S] [--distributed [PARTITIONS]]`
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from benchmarks.catching_up import seconds_until_counted
 from benchmarks.load import Plan
 from benchmarks.processes import peak_megabytes
 from benchmarks.report import show
-from benchmarks.target import Target, target
+from benchmarks.target import Target, add_options, target
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--distributed", action="store_true")
+    add_options(parser)
     options = parser.parse_args()
     rows = []
     for name, connections, batch in (("single events", 64, 1), ("batches of 100", 16, 100)):
-        with target(distributed=options.distributed) as at:
+        with target(partitions=options.distributed) as at:
             plan = Plan(port=at.port, key=at.key, connections=connections, batch=batch, seconds=2.0)
             rows.append(
                 {"what": name, "connections": str(connections), **_measured(at, plan, options.seconds)}

@@ -65,7 +65,7 @@ class Installed:
 
 @contextmanager
 def installed(**options: int) -> Iterator[Installed]:
-    """An installation with that many `ingest`, `aggregator`, `query` and `brokers`; stopped at the end."""
+    """An installation with that many `ingest`, `aggregator`, `query`, `brokers` and `partitions`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:

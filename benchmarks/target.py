@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,10 +30,22 @@ class Target:
         return {service: cpu_seconds(pid) for service, pid in self.pids.items()}
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """`--distributed`, which `target` takes as the number of the log's partitions."""
+    parser.add_argument(
+        "--distributed",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="PARTITIONS",
+        help="one process of each service, and a log of that many partitions (1)",
+    )
+
+
 @contextmanager
-def target(*, distributed: bool) -> Iterator[Target]:
+def target(*, partitions: int | None) -> Iterator[Target]:
     """A new one: `meterhouse dev`, or one process of each service beside Kafka, PostgreSQL, ClickHouse."""
-    with _distributed() if distributed else _embedded() as found:
+    with _embedded() if partitions is None else _distributed(partitions) as found:
         yield found
 
 
@@ -47,9 +60,9 @@ def _embedded() -> Iterator[Target]:
 
 
 @contextmanager
-def _distributed() -> Iterator[Target]:
+def _distributed(partitions: int) -> Iterator[Target]:
     services = ("ingest", "aggregator", "query")
-    with installed(ingest=1, aggregator=1, query=1) as running:
+    with installed(ingest=1, aggregator=1, query=1, partitions=partitions) as running:
         ports = {service: running.port(f"{service}-1") for service in services}
         pids = {service: running.pid(f"{service}-1") for service in services}
         # Not through the gateway, which is for a local start only and slower than what is behind it.
