@@ -66,6 +66,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
     )
     return create_query(
         products=catalog.products,
+        customers=catalog.customers,
         metrics=catalog.metrics,
         directory=catalog.metrics,
         versions=catalog.versions(log_id),

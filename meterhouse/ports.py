@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, overload
 
 from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
 from meterhouse.domain.block import Block, Seen
+from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.event import Event, IdHash
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.instant import Instant
@@ -303,6 +304,38 @@ class ProductCatalog(Protocol):
 
     async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Product:
         """Set the named fields (of name, description, metadata, updated_at)."""
+
+
+class CustomerCatalog(Protocol):
+    """Customers of a merchant and their consumers; another merchant's are NotFound, and match nothing.
+
+    Raises Conflict where an external id is taken by another customer of the merchant.
+    """
+
+    async def create(self, customer: Customer) -> Customer:
+        """Store it, or answer with the customer that the consumer already is, which stays as it was.
+
+        Where the merchant has a consumer of the same email, whatever its case, that one is the consumer.
+        """
+
+    async def consumer(self, merchant_id: str, id: str) -> Consumer: ...
+
+    async def get(self, merchant_id: str, id: str) -> Customer: ...
+
+    async def page(self, merchant_id: str, wanted: CustomerFilter, limit: int, offset: int) -> Page[Customer]:
+        """Oldest first, so that pages stay stable while customers are added."""
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Customer:
+        """Set the named fields (of tax_id, external_id, tax_rates, updated_at and Notifications)."""
+
+    async def delete(self, merchant_id: str, id: str) -> None:
+        """Forget the customer; again is NotFound. Its consumer stays, and may become a customer again."""
+
+    async def linked(self, merchant_id: str) -> Mapping[str, str]:
+        """The customer's id for every external id of the merchant's."""
+
+    async def external_ids(self, merchant_id: str, ids: Sequence[str]) -> Mapping[str, str]:
+        """The external ids of those of these customers that have one, by customer id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from meterhouse.adapters.http.request_id import Identified
 from meterhouse.ports import (
     Clock,
+    CustomerCatalog,
     EventReader,
     KeyRing,
     MetricCatalog,
@@ -25,6 +26,7 @@ from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query import (
     billable_metrics,
+    customers,
     dry_run,
     event_list,
     event_record,
@@ -44,6 +46,7 @@ from query.openapi import describe
 def create_app(
     *,
     products: ProductCatalog,
+    customers: CustomerCatalog,
     metrics: MetricCatalog,
     directory: MetricDirectory,
     versions: VersionCatalog,
@@ -66,6 +69,7 @@ def create_app(
     )
     app.state.backend = Backend(
         products=products,
+        customers=customers,
         metrics=metrics,
         directory=directory,
         versions=versions,
@@ -116,6 +120,7 @@ _ROUTERS = (
     texts.router,
     metric_events.router,
     products.router,
+    customers.router,
     event_list.router,
     event_stats.router,
     dry_run.router,

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from meterhouse.ports import (
     Clock,
+    CustomerCatalog,
     EventReader,
     KeyRing,
     MetricCatalog,
@@ -29,6 +30,7 @@ class Backend:
     """
 
     products: ProductCatalog
+    customers: CustomerCatalog
     metrics: MetricCatalog
     directory: MetricDirectory
     versions: VersionCatalog

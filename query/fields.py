@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
@@ -11,6 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant, parse
+from meterhouse.domain.matching import plain
 from meterhouse.domain.position import Position, parse_positions
 
 MAX_OFFSET: Final = 1_000_000_000
@@ -56,10 +58,41 @@ def _name(name: str) -> str:
     return name
 
 
+def _number(value: object) -> object:
+    # Text would be read as well, and a float is not what was sent.
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a number")
+    return value
+
+
+def _plain(number: Decimal) -> Decimal:
+    return Decimal(plain(number))  # 1E2 is a number too, but no way to write a hundred
+
+
+def _rates(value: object) -> object:
+    return value if isinstance(value, dict) else {"default": value}
+
+
 _NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _NO_NUL: Final = r"^[^\x00]*$"
 _POSITIONS: Final = r"^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18})*$"
+_EMAIL: Final = r"^[^\x00-\x20\x7f-\x9f@]+@[^\x00-\x20\x7f-\x9f@]+$"
 _PATH: Final = r"^\$\.[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$"
+
+_TAX_RATE: Final = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 100,
+    "description": "A percentage with up to 18 decimal places.",
+}
+_TAX_RATES: Final = {
+    "type": "object",
+    "description": 'Tax rates by plan, billable metric or "default".',
+    "maxProperties": 100,
+    "propertyNames": {"minLength": 1, "maxLength": 255, "pattern": _NO_CONTROLS},
+    "additionalProperties": _TAX_RATE,
+    "examples": [{"default": 13}],
+}
 
 Timestamp = Annotated[
     int,
@@ -99,7 +132,13 @@ MerchantId = Annotated[str, Field(pattern="^org_[a-zA-Z0-9]+$", max_length=255)]
 ProductId = Annotated[str, Field(pattern="^prod_[a-zA-Z0-9]+$", max_length=255)]
 ItemId = Annotated[str, Field(pattern="^itm_[a-zA-Z0-9]+$", max_length=255)]
 
+ConsumerId = Annotated[str, Field(pattern="^org_[a-zA-Z0-9]+$", max_length=255)]
+
 Line = Annotated[str, Field(pattern=_NO_CONTROLS, min_length=1, max_length=255)]
+Part = Annotated[str, Field(pattern=_NO_CONTROLS, min_length=3, max_length=255)]
+MaybeLine = Annotated[str, Field(pattern=_NO_CONTROLS, max_length=255)]
+Email = Annotated[str, Field(pattern=_EMAIL, max_length=255)]
+Country = Annotated[str, Field(pattern="^[a-zA-Z]{2}$", description="Two letters (ISO 3166-1 alpha-2).")]
 Prose = Annotated[str, Field(pattern=_NO_NUL, max_length=10_000)]
 ValuePath = Annotated[str, Field(pattern=_PATH, max_length=1_000)]
 DimensionName = Annotated[
@@ -135,6 +174,21 @@ Metadata = Annotated[
             "additionalProperties": {"type": "string", "pattern": _NO_NUL, "maxLength": 10_000},
         }
     ),
+]
+
+TaxRate = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=0, le=100, decimal_places=18),
+    AfterValidator(_plain),
+    WithJsonSchema(_TAX_RATE),
+]
+TaxRates = Annotated[dict[Line, TaxRate], Field(max_length=100), WithJsonSchema(_TAX_RATES)]
+TaxRatesOrOne = Annotated[
+    dict[Line, TaxRate],
+    BeforeValidator(_rates),
+    Field(max_length=100),
+    WithJsonSchema({"anyOf": [_TAX_RATE, _TAX_RATES]}),
 ]
 
 PageLimit = Annotated[int, Between(1, 100)]

@@ -56,9 +56,13 @@ def own_merchant(asked: str | None, merchant: str) -> None:
         raise Forbidden(f"the API key does not belong to {asked}")
 
 
-def refuse_nulls(changes: Mapping[str, object], *nullable: str) -> None:
-    """Raises Invalid for every null that is not among `nullable`: absent means unchanged, null does not."""
-    nulls = [to_camel(name) for name, value in changes.items() if value is None and name not in nullable]
+def refuse_nulls(changes: Mapping[str, object], *nullable: str, within: str = "") -> None:
+    """Raises Invalid for every null that is not among `nullable`: absent means unchanged, null does not.
+
+    `within` is where in the request the fields are, such as "settings.".
+    """
+    found = [name for name, value in changes.items() if value is None and name not in nullable]
+    nulls = [within + to_camel(name) for name in found]
     if nulls:
         problems = tuple([Problem(name, "cannot be null; leave it out to keep it") for name in nulls])
         raise Invalid(f"{', '.join(nulls)}: cannot be null", problems)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response, Security
@@ -82,4 +84,11 @@ async def _with_body(request: Request) -> Request:
     async def receive() -> dict[str, Any]:
         return message
 
-    return Request(request.scope, receive)
+    return _Exact(request.scope, receive)
+
+
+class _Exact(Request):
+    """A request whose fractions are read as exact Decimals."""
+
+    async def json(self) -> Any:
+        return json.loads(await self.body(), parse_float=Decimal)

@@ -22,6 +22,7 @@ from meterhouse.domain.billable_metric import (
     parse_path,
 )
 from meterhouse.domain.condition import holds
+from meterhouse.domain.customer import Consumer, Customer, CustomerFilter, caseless
 from meterhouse.domain.disposition import Counted, Disposition, disposition_of
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event, value_hash
@@ -104,6 +105,72 @@ class FakeProducts:
     async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> Product:
         self.rows[id] = replace(await self.get(merchant_id, id), **changes)
         return self.rows[id]
+
+
+class FakeCustomers:
+    """Implements CustomerCatalog."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Customer] = {}
+        self.consumers: dict[tuple[str, str], Consumer] = {}
+
+    async def create(self, customer: Customer) -> Customer:
+        key = (customer.merchant_id, caseless(customer.consumer.email))
+        consumer = self.consumers.setdefault(key, customer.consumer)
+        known = [one for one in self._own(customer.merchant_id) if one.consumer.id == consumer.id]
+        new = known[0] if known else replace(customer, consumer=consumer)
+        self._require_free(customer.merchant_id, customer.external_id, new.id)
+        return self.rows.setdefault(new.id, new)
+
+    async def consumer(self, merchant_id: str, id: str) -> Consumer:
+        for (owner, _), consumer in self.consumers.items():
+            if (owner, consumer.id) == (merchant_id, id):
+                return consumer
+        raise NotFound(f"there is no consumer {id}")
+
+    async def get(self, merchant_id: str, id: str) -> Customer:
+        customer = self.rows.get(id)
+        if customer is None or customer.merchant_id != merchant_id:
+            raise NotFound(f"there is no customer {id}")
+        return customer
+
+    async def page(self, merchant_id: str, wanted: CustomerFilter, limit: int, offset: int) -> Page[Customer]:
+        found = tuple(
+            customer
+            for customer in self._own(merchant_id)
+            if caseless(wanted.name or "") in caseless(customer.consumer.name)
+            and caseless(wanted.email or "") in caseless(customer.consumer.email)
+            and wanted.external_id in (None, customer.external_id)
+        )
+        return Page(found[offset : offset + limit], len(found))
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> Customer:
+        customer = await self.get(merchant_id, id)
+        self._require_free(merchant_id, changes.get("external_id"), id)
+        settings = {name: value for name, value in changes.items() if hasattr(customer.notifications, name)}
+        others = {name: value for name, value in changes.items() if name not in settings}
+        wanted = replace(customer.notifications, **settings)
+        self.rows[id] = replace(customer, notifications=wanted, **others)
+        return self.rows[id]
+
+    async def delete(self, merchant_id: str, id: str) -> None:
+        await self.get(merchant_id, id)
+        del self.rows[id]
+
+    async def linked(self, merchant_id: str) -> Mapping[str, str]:
+        return {one.external_id: one.id for one in self._own(merchant_id) if one.external_id is not None}
+
+    async def external_ids(self, merchant_id: str, ids: Sequence[str]) -> Mapping[str, str]:
+        linked = await self.linked(merchant_id)
+        return {id: external_id for external_id, id in linked.items() if id in ids}
+
+    def _own(self, merchant_id: str) -> list[Customer]:
+        return [customer for customer in self.rows.values() if customer.merchant_id == merchant_id]
+
+    def _require_free(self, merchant_id: str, external_id: str | None, id: str) -> None:
+        for other in self._own(merchant_id):
+            if external_id is not None and other.external_id == external_id and other.id != id:
+                raise Conflict(f"the externalId {external_id} is taken by the customer {other.id}")
 
 
 class FakeMetrics:
@@ -383,6 +450,7 @@ class QueryService:
     """The service over fakes, and a client of merchant `org_a`, which has the product `prod_a`."""
 
     products: FakeProducts = field(default_factory=FakeProducts)
+    customers: FakeCustomers = field(default_factory=FakeCustomers)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
     usage: FakeUsage = field(default_factory=FakeUsage)
     watermark: FakeWatermark = field(default_factory=FakeWatermark)
@@ -392,6 +460,7 @@ class QueryService:
     def __post_init__(self) -> None:
         self.app = create_app(
             products=self.products,
+            customers=self.customers,
             metrics=self.metrics,
             directory=self.metrics,
             versions=FakeVersions(self.metrics),
@@ -443,6 +512,13 @@ def metric_body(**fields: object) -> dict[str, object]:
         "eventType": "t",
         "valueProperty": "$.n",
     }
+    return {name: value for name, value in (body | fields).items() if value is not ...}
+
+
+def customer_body(**fields: object) -> dict[str, object]:
+    """A good request for a customer, but for `fields`; those that are `...` are left out."""
+    consumer = {"name": "Acme", "email": "billing@acme.example", "address": {}}
+    body: dict[str, object] = {"merchantId": MERCHANT, "consumer": consumer}
     return {name: value for name, value in (body | fields).items() if value is not ...}
 
 

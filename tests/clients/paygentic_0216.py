@@ -36,6 +36,15 @@ def _everything(client: Any, way: str, runner: asyncio.Runner) -> None:
     assert call(client.products.update, id=product.id, name="older").name == "older"
     assert call(client.products.list, request={"merchant_id": "org_dev"}).pagination.total >= 1
 
+    consumer = {"name": "old", "email": f"{event_type}@example.com", "address": {}}
+    made = call(client.customers.create, merchant_id="org_dev", consumer=consumer, external_id=event_type)
+    customer = call(client.customers.get, id=made.customer_id)
+    listed = call(client.customers.list, organization_id="org_dev", external_id=event_type)
+    assert listed.data == [customer]
+    assert call(client.customers.update, id=customer.id, tax_id="US1").tax_id == "US1"
+    call(client.customers.delete, id=customer.id)
+    assert refusal(call, client.customers.get, id=customer.id).status_code == 404
+
     metric = call(
         client.billable_metrics.create,
         aggregation="SUM",

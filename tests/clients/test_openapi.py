@@ -79,4 +79,9 @@ def test_the_document_describes_ingest_and_query_alike(server: Running) -> None:
         ("get", "/v0/products"),
         ("get", "/v0/products/{id}"),
         ("patch", "/v0/products/{id}"),
+        ("post", "/v0/customers"),
+        ("get", "/v0/customers"),
+        ("get", "/v0/customers/{id}"),
+        ("patch", "/v0/customers/{id}"),
+        ("delete", "/v0/customers/{id}"),
     } <= {(method, re.sub(r"\{\w+\}", "{id}", path)) for path, item in paths.items() for method in item}

@@ -108,6 +108,70 @@ async def test_products_are_created_read_listed_and_updated(call: Caller) -> Non
 
 
 @pytest.mark.anyio
+async def test_customers_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
+    wanted = {
+        "merchant_id": "org_dev",
+        "consumer": {
+            "name": f"Company {event_type}",
+            "email": f"{event_type}@example.com",
+            "address": {"line1": "1", "city": "SF", "state": "CA", "country": "US", "zip_code": "94105"},
+        },
+        "tax_id": "US1",
+        "external_id": event_type,
+        "tax_rates": {"default": 13.5},
+    }
+    made = await call("customers.create", **wanted)
+    assert made.valid_tax_address.valid
+    assert (await call("customers.create", **wanted)).customer_id == made.customer_id
+    shown = await call("customers.get", id=made.customer_id)
+    assert (shown.merchant_id, shown.external_id, shown.tax_rates) == (
+        "org_dev",
+        event_type,
+        {"default": 13.5},
+    )
+    assert (shown.organization.id, shown.organization.name) == (shown.consumer_id, f"Company {event_type}")
+    assert shown.organization.address.zip_code == "94105"
+    for asked in (
+        {"external_id": event_type},
+        {"name": f"COMPANY {event_type}"},
+        {"email": f"{event_type}@"},
+    ):
+        listed = await call("customers.list", organization_id="org_dev", **asked)
+        assert (listed.data, listed.pagination.total) == ([shown], 1)
+    changed = await call(
+        "customers.update",
+        id=shown.id,
+        external_id=None,
+        tax_rates=7.5,
+        notification_settings={"invoice_paid": False},
+    )
+    assert (changed.external_id, changed.tax_id, changed.tax_rates) == (None, "US1", {"default": 7.5})
+    assert (changed.notification_settings.invoice_issued, changed.notification_settings.invoice_paid) == (
+        True,
+        False,
+    )
+    named = await call("customers.create", merchant_id="org_dev", consumer_id=shown.consumer_id)
+    assert named.customer_id == shown.id
+    await call("customers.delete", id=shown.id)
+    with pytest.raises(errors.Error) as gone:
+        await call("customers.get", id=shown.id)
+    assert gone.value.status_code == 404
+
+
+@pytest.mark.anyio
+async def test_an_external_id_that_is_taken_is_a_typed_409(call: Caller, event_type: str) -> None:
+    def wanted(number: int) -> dict[str, Any]:
+        email = f"{event_type}.{number}@example.com"
+        consumer = {"name": "n", "email": email, "address": {}}
+        return {"merchant_id": "org_dev", "consumer": consumer, "external_id": event_type}
+
+    await call("customers.create", **wanted(1))
+    with pytest.raises(errors.Error) as refused:
+        await call("customers.create", **wanted(2))
+    assert refused.value.status_code == 409
+
+
+@pytest.mark.anyio
 async def test_billable_metrics_are_created_read_listed_and_updated(call: Caller, event_type: str) -> None:
     made = await _metric(call, event_type, event_from=_FROM)
     assert (made.aggregation, made.unit, made.product_id) == ("SUM", "tokens", "prod_dev")
@@ -279,6 +343,9 @@ async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
         ("billable_metrics.list_events", {"id": "bm_none", "from_": _FROM, "to": _TO}),
         ("products.get", {"id": "prod_none"}),
         ("products.update", {"id": "prod_none", "name": "n"}),
+        ("customers.get", {"id": "cus_none"}),
+        ("customers.update", {"id": "cus_none", "tax_id": "x"}),
+        ("customers.delete", {"id": "cus_none"}),
     ],
 )
 async def test_what_is_not_there_is_a_typed_404(

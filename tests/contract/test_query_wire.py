@@ -13,8 +13,16 @@ from paygentic_sdk import Paygentic, errors, models
 from pydantic import BaseModel
 
 from ingest.openapi import OPENAPI as INGEST
-from query.wire import BillableMetricBody, EventRecordBody, MeterEventListBody, ProductBody, UsageBody
-from tests.fakes_query import KEY, MERCHANT, QueryService, event, metric_body
+from query.wire import (
+    BillableMetricBody,
+    CustomerBody,
+    EventRecordBody,
+    ListBody,
+    MeterEventListBody,
+    ProductBody,
+    UsageBody,
+)
+from tests.fakes_query import KEY, MERCHANT, QueryService, customer_body, event, metric_body
 
 pytestmark = pytest.mark.anyio
 
@@ -100,6 +108,31 @@ async def test_the_published_client_manages_products(paygentic: Paygentic) -> No
     assert [product.id for product in listed.data or []] == ["prod_a", created.id]
 
 
+async def test_the_published_client_manages_customers(paygentic: Paygentic) -> None:
+    consumer: models.CreateCustomerConsumerTypedDict = {
+        "name": "Acme",
+        "email": "billing@acme.example",
+        "address": {"country": "GB"},
+    }
+    created = await paygentic.customers.create_async(
+        merchant_id=MERCHANT, consumer=consumer, tax_rates={"default": 13.5}
+    )
+    assert created.valid_tax_address.message == "the address lacks line1, city, zipCode"
+    shown = await paygentic.customers.get_async(id=created.customer_id)
+    assert (shown.tax_rates, shown.external_id) == ({"default": 13.5}, None)
+    changed = await paygentic.customers.update_async(
+        id=shown.id, external_id="acme-1", notification_settings={"invoice_paid": False}
+    )
+    assert changed.notification_settings is not None
+    assert (changed.external_id, changed.notification_settings.invoice_paid) == ("acme-1", False)
+    listed = await paygentic.customers.list_async(organization_id=MERCHANT, external_id="acme-1")
+    assert (listed.data, listed.pagination.total) == ([changed], 1)
+    await paygentic.customers.delete_async(id=shown.id)
+    with pytest.raises(errors.Error) as gone:
+        await paygentic.customers.get_async(id=shown.id)
+    assert gone.value.raw_response.status_code == 404
+
+
 async def test_the_published_client_raises_its_typed_errors(paygentic: Paygentic) -> None:
     with pytest.raises(errors.Error) as absent:
         await paygentic.billable_metrics.get_async(id="bm_none")
@@ -118,6 +151,8 @@ async def test_the_published_client_raises_its_typed_errors(paygentic: Paygentic
     ("path", "params", "model"),
     [
         ("/v0/products/prod_a", {}, ProductBody),
+        ("/v0/customers/{customer}", {}, CustomerBody),
+        ("/v0/customers", {"organizationId": MERCHANT}, ListBody[CustomerBody]),
         ("/v0/billableMetrics/{id}", {}, BillableMetricBody),
         ("/v0/billableMetrics/{id}/meter", PERIOD, UsageBody),
         (
@@ -133,7 +168,9 @@ async def test_answers_are_what_openapi_says_they_are(
     service: QueryService, path: str, params: dict[str, str], model: type[BaseModel]
 ) -> None:
     id = await service.metric(valueProperty="$.tokens")
-    response = await service.client.get(path.format(id=id), params=params)
+    made = await service.client.post("/v0/customers", json=customer_body(taxRates={"default": 13.5}))
+    customer = made.json()["customerId"]
+    response = await service.client.get(path.format(id=id, customer=customer), params=params)
     assert response.headers["content-type"] == "application/json"
     model.model_validate_json(response.content)  # forbids what it does not know
 

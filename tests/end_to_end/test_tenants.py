@@ -24,6 +24,7 @@ class Victim:
     api: Api
     mark: str
     product: str
+    customer: str
     metric: str
     event: str
 
@@ -31,15 +32,21 @@ class Victim:
         """All that a stranger could have changed."""
         lists = [
             self.api.get(path, merchantId="org_dev", limit="100")["pagination"]["total"]
-            for path in ("/v0/products", "/v0/billableMetrics")
+            for path in ("/v0/products", "/v0/customers", "/v0/billableMetrics")
         ]
         return (
             *lists,
             self.api.get(f"/v0/products/{self.product}"),
+            self.api.get(f"/v0/customers/{self.customer}"),
             self.api.get(f"/v0/billableMetrics/{self.metric}"),
             self.api.meter(self.metric),
             self.api.record(self.event),
         )
+
+
+def _customer(mark: str) -> dict[str, object]:
+    consumer = {"name": mark, "email": f"{mark}@example.com", "address": {"city": mark}}
+    return {"merchantId": "org_dev", "consumer": consumer, "externalId": mark}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +56,12 @@ def victim(server: Server) -> Iterator[Victim]:
         product = api.client.post(
             "/v0/products", json={"name": mark, "description": mark, "merchantId": "org_dev"}
         ).json()["id"]
+        customer = api.client.post("/v0/customers", json=_customer(mark)).json()["customerId"]
         metric = api.create_metric(
             mark, "SUM", valueProperty="$.v", groupBy={"model": "$.model"}, name=mark, productId=product
         )
         api.ingest(cloud_event(mark, f"id-{mark}", {"v": 1, "model": mark}, subject=mark))
-        yield Victim(api, mark, product, metric["id"], f"id-{mark}")
+        yield Victim(api, mark, product, customer, metric["id"], f"id-{mark}")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +90,11 @@ def _operations(server: Server) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
     """A request for exactly what `victim` has; an operation that this does not know yet fails the test."""
-    ids = {"/v0/products/": victim.product, "/v0/billableMetrics/": victim.metric}
+    ids = {
+        "/v0/products/": victim.product,
+        "/v0/customers/": victim.customer,
+        "/v0/billableMetrics/": victim.metric,
+    }
     ids |= {"/api/v1/events/": victim.event, "/api/v1/billable-metrics/": victim.metric}
     address = path.replace("{version}", "1").replace("{key}", "model")
     if "{" in address:
@@ -117,6 +129,12 @@ def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
                 "name": "theirs", "description": "theirs", "unit": "u", "aggregation": "COUNT",
                 "merchantId": "org_dev", "productId": victim.product, "eventType": victim.mark,
             }  # fmt: skip
+        case "post", "/v0/customers":
+            body = _customer(victim.mark)
+        case "patch", "/v0/customers/{id}":
+            body = {"externalId": "stolen"}
+        case "delete", "/v0/customers/{id}":
+            return request
         case "patch", _:
             body = {"name": "stolen"}
         case _:
@@ -156,6 +174,20 @@ def test_a_stranger_may_use_the_same_event_id(victim: Victim, stranger: httpx.Cl
     record = stranger.get(f"/api/v1/events/{victim.event}", params=params).json()
     assert (record["namespace"], record["event"]["data"]) == ("org_stranger", {"v": 2})
     assert record["repeats"]["count"] == 0
+    assert victim.state() == before
+
+
+def test_a_stranger_may_have_a_customer_like_anothers(victim: Victim, stranger: httpx.Client) -> None:
+    """Who guesses an email or an externalId learns nothing: consumers belong to their merchant."""
+    before = victim.state()
+    response = stranger.post("/v0/customers", json=_customer(victim.mark) | {"merchantId": "org_stranger"})
+    assert response.status_code == 201, response.text
+    own = victim.api.get(f"/v0/customers/{victim.customer}")
+    named = {"merchantId": "org_stranger", "consumerId": own["consumerId"]}
+    assert stranger.post("/v0/customers", json=named).status_code == 404
+    path = f"/v0/customers/{response.json()['customerId']}"
+    assert stranger.get(path).json()["consumerId"] != own["consumerId"]
+    assert stranger.delete(path).status_code == 204
     assert victim.state() == before
 
 

@@ -53,6 +53,11 @@ def _assert_shape(body: dict[str, Any]) -> None:
         ("POST", "/v0/products"),
         ("GET", "/v0/products/prod_a"),
         ("PATCH", "/v0/products/prod_a"),
+        ("GET", "/v0/customers"),
+        ("POST", "/v0/customers"),
+        ("GET", "/v0/customers/cus_1"),
+        ("PATCH", "/v0/customers/cus_1"),
+        ("DELETE", "/v0/customers/cus_1"),
         ("GET", "/v0/billableMetrics"),
         ("POST", "/v0/billableMetrics"),
         ("GET", "/v0/billableMetrics/bm_1"),
@@ -78,7 +83,7 @@ async def test_the_scheme_may_be_written_in_any_case(service: QueryService) -> N
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nonsense", b"[]", b"1", b"null", b"\xff", b"[" * 100_000])
-@pytest.mark.parametrize("path", ["/v0/products", "/v0/billableMetrics"])
+@pytest.mark.parametrize("path", ["/v0/products", "/v0/customers", "/v0/billableMetrics"])
 async def test_a_body_that_is_no_json_object_is_a_validation_error(
     service: QueryService, path: str, body: bytes
 ) -> None:
@@ -114,6 +119,7 @@ async def test_a_body_over_the_limit_is_refused(service: QueryService) -> None:
     "path",
     [
         "/", "/v0", "/v0/products/", "/v0/billableMetrics/bm/1%20%C3%BC", "/v0/products/bm_1",
+        "/v0/customers/cus_none", "/v0/customers/org_1",
         "/v0/billableMetrics/bm_", "/v0/billableMetrics/bm_a-b", "/v0/billableMetrics/bm_none",
         "/api/v1/events/",
     ],
@@ -131,6 +137,8 @@ async def test_a_method_that_is_not_there_names_those_that_are(service: QuerySer
     _assert_shape(response.json())
     response = await service.client.put("/v0/products/prod_a", json={})
     assert (response.status_code, response.headers["allow"]) == (405, "GET, PATCH")
+    response = await service.client.put("/v0/customers/cus_1", json={})
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, PATCH, DELETE")
 
 
 async def test_an_absent_store_is_a_503_that_says_when_to_retry() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from meterhouse.domain.instant import Instant
@@ -59,6 +59,45 @@ class ProductRow(Base):
     name: Mapped[str]
     description: Mapped[str]
     details: Mapped[dict[str, str]]  # `metadata`, a word that SQLAlchemy keeps for itself
+    created_at: Mapped[Instant]
+    updated_at: Mapped[Instant]
+
+
+class ConsumerRow(Base):
+    """Whom one merchant knows. `caseless_…` is what is compared, as databases fold case in different ways."""
+
+    __tablename__ = "consumers"
+    __table_args__ = (UniqueConstraint("merchant_id", "caseless_email"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    name: Mapped[str]
+    caseless_name: Mapped[str]
+    email: Mapped[str]
+    caseless_email: Mapped[str]
+    address: Mapped[dict[str, str]]
+    phone: Mapped[str | None]
+
+
+class CustomerRow(Base):
+    """`tax_rates` are decimal numbers as text."""
+
+    __tablename__ = "customers"
+    __table_args__ = (
+        UniqueConstraint("merchant_id", "consumer_id"),
+        UniqueConstraint("merchant_id", "external_id"),
+        Index(None, "merchant_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    consumer_id: Mapped[str] = mapped_column(ForeignKey("consumers.id"))
+    tax_id: Mapped[str | None]
+    external_id: Mapped[str | None]
+    tax_rates: Mapped[dict[str, str]]
+    invoice_issued: Mapped[bool]
+    invoice_paid: Mapped[bool]
+    renewal_reminder: Mapped[bool]
     created_at: Mapped[Instant]
     updated_at: Mapped[Instant]
 

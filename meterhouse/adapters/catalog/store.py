@@ -1,4 +1,4 @@
-"""The catalog: merchants, keys, products, billable metrics, and how far every log is counted."""
+"""The catalog: merchants, keys, products, customers, billable metrics, and how far every log is counted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from meterhouse.adapters.catalog.building import CatalogVersions, log_ids
+from meterhouse.adapters.catalog.customers import CatalogCustomers
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.definitions import CatalogDefinitions
 from meterhouse.adapters.catalog.engines import DatabaseLimits
@@ -38,6 +39,7 @@ class Catalog:
         self._definitions = CatalogDefinitions(database)
         self.keys = CatalogKeys(database, clock)
         self.products = CatalogProducts(database, clock)
+        self.customers = CatalogCustomers(database)
         self.metrics = CatalogMetrics(database)
 
     @classmethod
