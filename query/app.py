@@ -40,6 +40,7 @@ from query import usage as usage_routes
 from query import versions as version_routes
 from query.backend import Backend
 from query.failures import handle_failures
+from query.linked import LinkingReader
 from query.openapi import describe
 
 
@@ -74,7 +75,7 @@ def create_app(
         directory=directory,
         versions=versions,
         watermark=watermark,
-        usage=usage,
+        usage=LinkingReader(usage, customers),
         read_events=read_events,
         keys=keys,
         clock=clock,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from pydantic import Field
 
 from meterhouse.domain.errors import Invalid
 
 T = TypeVar("T")
+
+Cursor = Annotated[
+    str,
+    Field(max_length=50_000, pattern="^[A-Za-z0-9_-]*$", description="`nextCursor` of the answer before."),
+]
 
 
 def write_cursor(place: object) -> str:

@@ -20,7 +20,7 @@ from meterhouse.domain.window import Window
 from meterhouse.ports import Serving
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
-from query.cursors import read_cursor, write_cursor
+from query.cursors import Cursor, read_cursor, write_cursor
 from query.event_record import outcomes_of, record_of
 from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
@@ -33,7 +33,7 @@ router = new_router()
 _CAMEL = ConfigDict(alias_generator=to_camel)
 _TEXTS = ("id", "source", "type", "subject", "external_subject", "external_id")
 
-Texts = Annotated[list[str], Field(max_length=100)]
+Texts = Annotated[list[Annotated[str, Field(max_length=MAX_IN_URL)]], Field(max_length=100)]
 
 
 class EventsFiltered(BaseModel):
@@ -74,7 +74,7 @@ class EventsFiltered(BaseModel):
 
 class EventsAsked(EventsFiltered):
     limit: Annotated[int, Between(1, 200)] = 50
-    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
+    cursor: Cursor | None = None
 
 
 @router.get(

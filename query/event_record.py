@@ -69,10 +69,13 @@ async def event_record(
 async def _with_usage(ports: Backend, merchant: str, stored: StoredEvent) -> dict[str, object]:
     """The record, and for each metric that counted the event the usage that it is part of now."""
 
+    event = stored.event
+    subject = event.subject or (await ports.customers.linked(merchant)).get(event.external_subject, "")
+
     async def ask(servings: Sequence[Serving]) -> dict[str, object]:
-        outcomes = outcomes_of(stored.event, servings)
+        outcomes = outcomes_of(event, servings)
         usage = [
-            await usage_around(ports.usage, serving, stored.event, outcome.dimensions)
+            await usage_around(ports.usage, serving.shown.definition, subject, event.time, outcome.dimensions)
             for serving, outcome in outcomes
             if isinstance(outcome, Counted)
         ]

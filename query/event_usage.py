@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import SUBJECT, OneOf
-from meterhouse.domain.event import Event
-from meterhouse.domain.instant import render
+from meterhouse.domain.instant import Instant, render
 from meterhouse.domain.matching import plain
 from meterhouse.domain.usage import UsageQuestion
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Serving, UsageReader
+from meterhouse.ports import UsageReader
 
 
 async def usage_around(
-    reader: UsageReader, serving: Serving, event: Event, dimensions: Sequence[str]
+    reader: UsageReader, definition: Definition, subject: str, time: Instant, dimensions: Sequence[str]
 ) -> dict[str, object]:
-    """The hour (UTC) of an event that the metric counted, under its subject and `dimensions`."""
-    definition = serving.shown.definition
-    hour = WindowSize.HOUR.window_of(event.time)
+    """The hour (UTC) around `time`, under that subject and `dimensions`."""
+    hour = WindowSize.HOUR.window_of(time)
     names = (SUBJECT, *definition.dimension_names)
-    group = OneOf(names, frozenset({(event.subject, *dimensions)}))
+    group = OneOf(names, frozenset({(subject, *dimensions)}))
     usage = await reader.usage(UsageQuestion(definition=definition, period=hour, condition=group))
     return {
         "billableMetricId": definition.billable_metric_id,

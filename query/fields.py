@@ -16,7 +16,7 @@ from meterhouse.domain.matching import plain
 from meterhouse.domain.position import Position, parse_positions
 
 MAX_OFFSET: Final = 1_000_000_000
-MAX_IN_URL: Final = 20_000  # characters of one parameter: more would not arrive
+MAX_IN_URL: Final = 5_000  # characters of one parameter: percent-encoded, twelve times that has to arrive
 
 
 @dataclass(frozen=True, slots=True)

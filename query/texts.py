@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from meterhouse.domain.usage import DimensionCount, TextCount, TextsQuestion
 from meterhouse.ports import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.cursors import read_cursor, write_cursor
+from query.cursors import Cursor, read_cursor, write_cursor
 from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.meter import FRESHNESS_HEADERS
@@ -41,7 +41,7 @@ class PeriodAsked(BaseModel):
 class TextsAsked(PeriodAsked):
     prefix: str = Field("", max_length=MAX_IN_URL, description="Only values that begin with it.")
     limit: Annotated[int, Between(1, 1_000)] = 100
-    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
+    cursor: Cursor | None = None
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def dimensions(
 async def values(
     *,
     id: str,
-    key: str,
+    key: Annotated[str, Path(max_length=255)],
     asked: Annotated[TextsAsked, Query()],
     after: AfterHeader,
     merchant: Merchant,

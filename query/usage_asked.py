@@ -27,6 +27,7 @@ from meterhouse.domain.condition import SUBJECT, AllOf, AnyOf, Condition, Not, P
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, Instant, render, to_datetime
 from meterhouse.domain.window import Window, WindowSize
+from query.cursors import Cursor
 from query.fields import MAX_IN_URL, After, Between, Timestamp
 
 MAX_GROUPS_SHOWN = 1_000
@@ -220,7 +221,9 @@ class UsageParameters(BaseModel):
     to: str = Field(description="Not included.")
     time_zone: str = Field("UTC", description="An IANA time zone, whose calendar windows and days go by.")
     window_size: WindowSize | None = Field(None, description="Also by calendar window of the time zone.")
-    subject: list[str] = Field([], description="Usage of this subject only; several by repeating it.")
+    subject: list[Annotated[str, Field(max_length=MAX_IN_URL)]] = Field(
+        [], description="Usage of this subject only; several by repeating it."
+    )
     filter: str | None = Field(
         None,
         max_length=MAX_IN_URL,
@@ -228,13 +231,15 @@ class UsageParameters(BaseModel):
         examples=['{"dimension":"model","in":["gpt-4o","o3"]}'],
     )
     group_by: str | None = Field(
-        None, max_length=6_000, description="Also by these dimensions, or `subject`, separated by commas."
+        None,
+        max_length=MAX_IN_URL,
+        description="Also by these dimensions, or `subject`, separated by commas.",
     )
     order_by: OrderBy | None = Field(None, description="`-value` where nothing is said.")
     limit: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] | None = Field(
         None, description="Groups of one answer; 100 where nothing is said."
     )
-    cursor: str | None = Field(None, max_length=MAX_IN_URL, description="`nextCursor` of the answer before.")
+    cursor: Cursor | None = None
     top: Annotated[int, Between(1, MAX_GROUPS_SHOWN)] | None = Field(
         None, description="Only so many groups, and `other` for all the rest."
     )

@@ -269,6 +269,10 @@ class FakeVersions:
         rows[id] = replace(rows[id], version=active.version, event_type=active.event_type)
 
 
+def _subject(event: Event, links: Mapping[str, str]) -> str:
+    return event.subject or links.get(event.external_subject, "")
+
+
 class FakeUsage:
     """Implements UsageReader by folding every event for every question."""
 
@@ -282,7 +286,7 @@ class FakeUsage:
         total = RollupState()
         for event, offset, counted in self._rows(question.definition, question.period):
             named = dict(zip(question.definition.dimension_names, counted.dimensions, strict=True))
-            named["subject"] = event.subject
+            named["subject"] = _subject(event, question.links)
             if not holds(question.condition, named.__getitem__):
                 continue
             window = window_in(question, event.time)
@@ -303,7 +307,7 @@ class FakeUsage:
         )
 
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
-        found = Counter(self._texts(question.definition, question.period, question.name))
+        found = Counter(self._texts(question.definition, question.period, question.name, question.links))
         listed = [
             TextCount(text, number)
             for text, number in sorted(found.items())
@@ -313,26 +317,31 @@ class FakeUsage:
 
     async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
         some = {
-            name: [text for text in self._texts(definition, period, name) if text]
+            name: [text for text in self._texts(definition, period, name, {}) if text]
             for name in definition.dimension_names
         }
         return [DimensionCount(name, len(set(texts)), len(texts)) for name, texts in some.items()]
 
-    def _texts(self, definition: Definition, period: Window, name: str) -> list[str]:
+    def _texts(
+        self, definition: Definition, period: Window, name: str, links: Mapping[str, str]
+    ) -> list[str]:
         names = (*definition.dimension_names, "subject")
         rows = self._rows(definition, period)
-        return [(*counted.dimensions, event.subject)[names.index(name)] for event, _, counted in rows]
+        return [
+            (*counted.dimensions, _subject(event, links))[names.index(name)] for event, _, counted in rows
+        ]
 
     async def events(self, question: EventPageQuestion) -> EventPage:
         wanted = {
-            "subject": question.subject,
             "external_id": question.external_id,
             "external_subject": question.external_subject,
         }
+        links = {} if question.linked is None else {question.linked: question.subject or ""}
         found = [
             event
             for event, _, _ in self._rows(question.definition, question.period)
             if all(text is None or getattr(event, name) == text for name, text in wanted.items())
+            and question.subject in (None, _subject(event, links))
         ]
         found.sort(key=lambda event: event.time, reverse=True)
         return EventPage(tuple(found[question.offset : question.offset + question.limit]), len(found))

@@ -76,6 +76,19 @@ def holds(condition: Condition, text_of: Callable[[str], str]) -> bool:
     assert_never(condition)
 
 
+def subjects_in(condition: Condition) -> frozenset[str] | None:
+    """The subjects that it looks for, so that no others matter; None where it cannot be told."""
+    match condition:
+        case OneOf(names, rows) if SUBJECT in names:
+            at = names.index(SUBJECT)
+            subjects = frozenset(row[at] for row in rows)
+            return None if "" in subjects else subjects
+        case AllOf(conditions):
+            told = [found for one in conditions if (found := subjects_in(one)) is not None]
+            return min(told, key=len, default=None)
+    return None
+
+
 def names_in(condition: Condition) -> frozenset[str]:
     """Every dimension (or SUBJECT) that it looks at."""
     match condition:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import ALWAYS, Condition
@@ -19,7 +20,8 @@ class UsageQuestion:
 
     `condition` and `group_by` name dimensions, or SUBJECT. Windows are those of `window_size` in the UTC
     calendar, or `local_windows`: some that follow each other without a gap and cover the period, by the
-    calendar of a time zone.
+    calendar of a time zone. Events without a subject are those of the one that `links` has for their
+    external subject.
     """
 
     definition: Definition
@@ -28,6 +30,7 @@ class UsageQuestion:
     window_size: WindowSize | None = None
     local_windows: tuple[Window, ...] = ()
     group_by: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_windows(self) -> bool:
@@ -66,7 +69,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextsQuestion:
-    """The texts that the dimension `name`, or SUBJECT, has in `period`: those after `after`, in order."""
+    """The texts that the dimension `name`, or SUBJECT, has in `period`: those after `after`, in order.
+
+    `links` is as in UsageQuestion.
+    """
 
     definition: Definition
     period: Window
@@ -74,6 +80,7 @@ class TextsQuestion:
     prefix: str
     after: str | None
     limit: int
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,10 @@ class DimensionCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPageQuestion:
-    """Events that `definition` counts in `period`, newest first."""
+    """Events that `definition` counts in `period`, newest first.
+
+    Events without a subject are those of `subject` too where their external subject is `linked`.
+    """
 
     definition: Definition
     period: Window
@@ -104,6 +114,7 @@ class EventPageQuestion:
     external_subject: str | None
     limit: int
     offset: int
+    linked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

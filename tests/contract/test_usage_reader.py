@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,8 @@ T0 = parse("2026-02-27T00:00:00Z")  # two days before a month ends
 ODD = 'o\'dd \\ "näme"\t{x:String}'
 MODELS = ("gpt", "claude", ODD, "")
 SUBJECTS = ("cus_1", "cus_2", ODD, "")
+EXTERNALS = ("acme", ODD, "nobody")
+LINKS = {"acme": "cus_1", ODD: "cus_9", "elsewhere": "cus_2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,14 @@ class Metered:
     value: Decimal
     unique: int
 
-    def group(self, name: str) -> str:
-        return {"subject": self.subject, "model": self.model, "region": self.region}.get(name, "")
+    @property
+    def external(self) -> str:
+        """With a subject beside it, it stands for nobody else."""
+        return "acme" if self.subject else EXTERNALS[self.offset % len(EXTERNALS)]
+
+    def group(self, name: str, links: Mapping[str, str]) -> str:
+        subject = self.subject or links.get(self.external, "")
+        return {"subject": subject, "model": self.model, "region": self.region}.get(name, "")
 
 
 def metered_events(seed: int, size: int = 400) -> list[Metered]:
@@ -109,9 +118,9 @@ FROM metered_events GROUP BY namespace, billable_metric_id, version, subject, ex
 async def store(pool: ClickHousePool, counted: Iterable[tuple[Definition, Sequence[Metered]]]) -> None:
     rows = [
         [
-            one.namespace, one.billable_metric_id, one.version, event.subject, "ext", to_datetime(event.time),
-            to_datetime(event.received_at), 0, event.offset, {"model": event.model, "region": event.region},
-            event.value, event.unique,
+            one.namespace, one.billable_metric_id, one.version, event.subject, event.external,
+            to_datetime(event.time), to_datetime(event.received_at), 0, event.offset,
+            {"model": event.model, "region": event.region}, event.value, event.unique,
         ]
         for one, events in counted
         for event in events
@@ -131,13 +140,14 @@ def recomputed(question: UsageQuestion, events: Iterable[Metered]) -> Usage:
     cells: dict[tuple[Window | None, tuple[str, ...]], RollupState] = defaultdict(RollupState)
     groups: dict[tuple[str, ...], RollupState] = defaultdict(RollupState)
     for event in events:
-        if event.time not in question.period or not holds(question.condition, event.group):
+        text_of = partial(event.group, links=question.links)
+        if event.time not in question.period or not holds(question.condition, text_of):
             continue
         latest = Latest(event.time, event.received_at, 0, event.offset, event.value)
         value = event.value
         state = RollupState(1, value, value, value, latest, frozenset([event.unique]))
         window = window_in(question, event.time)
-        group = tuple(event.group(name) for name in question.group_by)
+        group = tuple(map(text_of, question.group_by))
         total = total.merge(state)
         cells[window, group] = cells[window, group].merge(state)
         groups[group] = groups[group].merge(state)
@@ -190,6 +200,8 @@ CONDITIONS: list[Condition] = [
     AnyOf((one_of("region", "a"), AllOf((Prefix("subject", "cus"), Not(one_of("model", "gpt")))))),
     AnyOf(()),
     Not(AllOf(())),
+    one_of("subject", "cus_9", ODD),
+    one_of("subject", "cus_9", ""),
     OneOf(("subject", "region"), frozenset({("cus_1", "a"), (ODD, "b"), ("", "none")})),
     Not(OneOf(("model", "subject"), frozenset({(ODD, ODD), ("gpt", "")}))),
 ]
@@ -219,8 +231,10 @@ async def test_usage_equals_a_recomputation_from_every_event(
 async def test_every_kind_of_condition_means_the_same_in_sql(clickhouse: ClickHousePool) -> None:
     events, one = metered_events(seed=8), definition(Aggregation.SUM)
     await store(clickhouse, [(one, events)])
-    for condition, period in product(CONDITIONS, PERIODS[:2]):
-        question = UsageQuestion(definition=one, period=period, condition=condition, group_by=("subject",))
+    for condition, period, links in product(CONDITIONS, PERIODS[:2], ({}, LINKS)):
+        question = UsageQuestion(
+            definition=one, period=period, condition=condition, group_by=("subject",), links=links
+        )
         found = await ClickHouseUsage(clickhouse).usage(question)
         assert shown(one.aggregation, found) == shown(one.aggregation, recomputed(question, events)), question
 
@@ -307,13 +321,18 @@ async def test_texts_are_listed_in_order_with_their_events(clickhouse: ClickHous
     await store(clickhouse, [(one, events), (definition(Aggregation.MAX, "org_2"), others)])
     reader = ClickHouseUsage(clickhouse)
     asked = product(
-        PERIODS, ("model", "subject", "region"), ("", "c", "o'd", "%"), (None, "", "claude", ODD), (1, 9)
+        PERIODS,
+        ("model", "subject", "region"),
+        ("", "c", "o'd", "%"),
+        (None, "", "claude", ODD),
+        (1, 9),
+        ({}, LINKS),
     )
-    for period, name, prefix, after, limit in asked:
+    for period, name, prefix, after, limit, links in asked:
         question = TextsQuestion(
-            definition=one, period=period, name=name, prefix=prefix, after=after, limit=limit
+            definition=one, period=period, name=name, prefix=prefix, after=after, limit=limit, links=links
         )
-        counts = Counter(event.group(name) for event in events if event.time in period)
+        counts = Counter(event.group(name, links) for event in events if event.time in period)
         expected = [
             TextCount(text, counts[text])
             for text in sorted(counts, key=str.encode)
@@ -325,7 +344,7 @@ async def test_texts_are_listed_in_order_with_their_events(clickhouse: ClickHous
         assert await reader.dimensions(one, period) == [
             DimensionCount(name, len({*texts}), len(texts))
             for name in ("model", "region")
-            if (texts := [event.group(name) for event in within if event.group(name)]) or True
+            if (texts := [event.group(name, {}) for event in within if event.group(name, {})]) or True
         ]
     assert (
         await reader.texts(
@@ -431,6 +450,8 @@ async def test_events_are_filtered_by_subject_and_external_names(clickhouse: Cli
 
     assert await found(subject="cus_1") == {"linked", "both"}
     assert await found(subject="") == {"unlinked"}
+    assert await found(subject="cus_1", linked="cus_1") == {"linked", "both", "unlinked"}
+    assert await found(subject="cus_2", linked=ODD) == set()
     assert await found(external_subject=ODD) == {"both"}
     assert await found(external_id=ODD) == {"linked"}
     assert await found(external_id=ODD, subject="cus_2") == set()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.api import Api, Json
+from tests.api import Api, Json, cloud_event
 from tests.running import Server
 
 
@@ -39,6 +39,21 @@ def test_a_customer_lives_until_it_is_deleted(api: Api) -> None:
     assert api.client.get(path).status_code == 404
     assert api.get("/v0/customers", organizationId="org_dev", name="first")["data"] == []
     assert api.client.post("/v0/customers", json=body("second", externalId="first-2")).status_code == 201
+
+
+def test_events_of_an_external_id_are_the_customers_that_comes_later(api: Api) -> None:
+    metric = api.create_metric("linked.late", "UNIQUE_COUNT", valueProperty="$.user")
+    event = cloud_event("linked.late", "linked-1", {"user": "a"}, externalsubject="late-corp")
+    del event["subject"]
+    api.ingest(event, event | {"id": "linked-2", "data": {"user": "b"}})
+    created = api.client.post("/v0/customers", json=body("late", externalId="late-corp"))
+    customer = created.json()["customerId"]
+    api.ingest(cloud_event("linked.late", "linked-3", {"user": "b"}, subject=customer))
+    assert api.total(metric["id"], subject=customer) == 2
+    groups = api.meter(metric["id"], groupBy="subject")["groupedValues"]
+    assert [(one["groupBy"]["subject"], one["value"]) for one in groups] == [(customer, 2)]
+    usage = {one["billableMetricId"]: one["value"] for one in api.record("linked-1")["usage"]}
+    assert usage == {metric["id"]: "2"}
 
 
 def test_requests_at_once_make_one_customer(server: Server) -> None:

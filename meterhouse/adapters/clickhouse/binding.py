@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from meterhouse.domain.condition import SUBJECT, AllOf, AnyOf, Condition, Not, OneOf, Prefix
@@ -9,9 +10,11 @@ from meterhouse.domain.condition import SUBJECT, AllOf, AnyOf, Condition, Not, O
 
 @dataclass(slots=True)
 class Binding:
-    """What is bound so far."""
+    """What is bound so far. `links` are those of a UsageQuestion."""
 
     parameters: dict[str, object] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    _subject: str = field(init=False, default="")
 
     def bind(self, value: object, kind: str) -> str:
         """The place in the text where `value`, of ClickHouse's type `kind`, will be."""
@@ -24,11 +27,27 @@ class Binding:
 
     def named(self, name: str) -> str:
         """The column of a dimension, or of the subject, in `metered_events` and the rollups."""
-        return SUBJECT if name == SUBJECT else f"dimensions[{self.text(name)}]"
+        return self._linked_subject() if name == SUBJECT else f"dimensions[{self.text(name)}]"
+
+    def _linked_subject(self) -> str:
+        if not self.links:
+            return SUBJECT
+        if not self._subject:
+            external = self.bind(list(self.links), "Array(String)")
+            subjects = self.bind(list(self.links.values()), "Array(String)")
+            linked = f"transform(external_subject, {external}, {subjects}, '')"
+            self._subject = f"if({SUBJECT} = '', {linked}, {SUBJECT})"
+        return self._subject
 
     def condition(self, condition: Condition) -> str:
         """`condition` over these columns."""
         match condition:
+            case OneOf((name,), rows) if name == SUBJECT and self.links and ("",) not in rows:
+                # Spelled out, so that the primary key finds the rows.
+                external = [one for one, subject in self.links.items() if (subject,) in rows]
+                subjects = self.bind(sorted(text for (text,) in rows), "Array(String)")
+                linked = f"{SUBJECT} = '' AND external_subject IN {self.bind(external, 'Array(String)')}"
+                return f"({SUBJECT} IN {subjects} OR {linked})"
             case OneOf((name,), rows):
                 texts = sorted(text for (text,) in rows)
                 if len(texts) == 1:

@@ -122,11 +122,16 @@ def _conditions(question: EventPageQuestion) -> tuple[list[str], dict[str, objec
         "time < fromUnixTimestamp64Micro({end:Int64}, 'UTC')",
     ]
     parameters = version_parameters(definition) | {"start": period.start, "end": period.end}
-    for name in ("subject", "external_subject"):
-        text = getattr(question, name)
-        if text is not None:
-            conditions.append(f"{name} = {{{name}:String}}")
-            parameters[name] = text
+    if question.subject is not None:
+        conditions.append(
+            "subject = {subject:String}"
+            if question.linked is None
+            else "(subject = {subject:String} OR subject = '' AND external_subject = {linked:String})"
+        )
+        parameters |= {"subject": question.subject, "linked": question.linked or ""}
+    if question.external_subject is not None:
+        conditions.append("external_subject = {external_subject:String}")
+        parameters["external_subject"] = question.external_subject
     if question.external_id is not None:
         conditions.append(
             "(log_partition, log_offset) IN (SELECT log_partition, log_offset FROM events"

@@ -136,7 +136,7 @@ def usage_statement(question: UsageQuestion) -> Statement | None:
     are ordered by level, window and group.
     """
     states = STATES[question.definition.aggregation]
-    binding = Binding(version_parameters(question.definition))
+    binding = Binding(version_parameters(question.definition), question.links)
     rows = _rows(question, states, binding)
     if not rows:
         return None
@@ -159,8 +159,9 @@ def texts_statement(question: TextsQuestion) -> Statement | None:
         period=question.period,
         condition=condition,
         group_by=(question.name,),
+        links=question.links,
     )
-    binding = Binding(version_parameters(question.definition))
+    binding = Binding(version_parameters(question.definition), question.links)
     rows = _rows(grouped, (COUNT,), binding)
     if not rows:
         return None

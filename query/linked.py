@@ -1,0 +1,73 @@
+"""A customer's usage is that of its id and of its current externalId (contract, decision 11).
+
+An event may come under an external id before there is a customer of that name. Which customer it is for is
+decided whenever usage is read, so that nothing has to be counted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.condition import SUBJECT, names_in, subjects_in
+from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.usage import (
+    DimensionCount,
+    EventPage,
+    EventPageQuestion,
+    StoredEvent,
+    TextCount,
+    TextsQuestion,
+    Usage,
+    UsageQuestion,
+)
+from meterhouse.domain.window import Window
+from meterhouse.ports import CustomerCatalog, UsageReader
+
+
+@dataclass(frozen=True, slots=True)
+class LinkingReader:
+    """A UsageReader that tells another one which external subjects stand for which customers."""
+
+    reader: UsageReader
+    customers: CustomerCatalog
+
+    async def usage(self, question: UsageQuestion) -> Usage:
+        return await self.reader.usage(replace(question, links=await self._links(question)))
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
+        if question.name == SUBJECT:
+            links = await self.customers.linked(question.definition.namespace)
+            question = replace(question, links=links)
+        return await self.reader.texts(question)
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        return await self.reader.dimensions(definition, period)
+
+    async def events(self, question: EventPageQuestion) -> EventPage:
+        if question.subject:
+            merchant = question.definition.namespace
+            found = await self.customers.external_ids(merchant, [question.subject])
+            question = replace(question, linked=found.get(question.subject))
+        return await self.reader.events(question)
+
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        return await self.reader.search(search)
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        return await self.reader.count(asked)
+
+    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+        return await self.reader.lookup(namespace, event_id, source)
+
+    async def _links(self, question: UsageQuestion) -> Mapping[str, str]:
+        """Those that matter to the question."""
+        merchant = question.definition.namespace
+        if SUBJECT not in {*question.group_by, *names_in(question.condition)}:
+            return {}
+        subjects = subjects_in(question.condition)
+        if subjects is None:
+            return await self.customers.linked(merchant)
+        found = await self.customers.external_ids(merchant, sorted(subjects))
+        return {external: subject for subject, external in found.items()}
