@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.instant import render
-from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import GroupTotal, Usage, UsageCell
-from meterhouse.domain.window import Window, WindowSize
+from meterhouse.domain.window import WindowSize
 from query.answers import exact
 
 Group = tuple[str, ...]
@@ -39,14 +41,14 @@ def usage_body(
     groups = ranked(usage.groups, aggregation)
     shown = groups if page is None else groups[page.offset : page.offset + page.limit]
     if window_size is not None:
-        cells = in_order(usage.cells, None if page is None else {one.group for one in shown})
-        body["windowedValues"] = _windowed(cells, aggregation)
+        cells = only(usage.cells, None if page is None else {one.group for one in shown})
+        values = [exact(cell.reading.value(aggregation)) for cell in cells]
+        body["windowedValues"] = _windowed(cells, values)
         if group_by:
-            body["groupedValues"] = [
-                _grouped(group_by, cell.group, cell.reading, aggregation) for cell in cells
-            ]
+            body["groupedValues"] = _grouped(group_by, cells, values)
     elif group_by:
-        body["groupedValues"] = [_grouped(group_by, one.group, one.reading, aggregation) for one in shown]
+        values = [exact(one.reading.value(aggregation)) for one in shown]
+        body["groupedValues"] = _grouped(group_by, shown, values)
     if page is not None:
         body["groupCount"] = len(groups)
     return body
@@ -57,33 +59,31 @@ def ranked(groups: tuple[GroupTotal, ...], aggregation: Aggregation) -> list[Gro
     return sorted(groups, key=lambda one: (one.reading.value(aggregation).copy_negate(), one.group))
 
 
-def in_order(cells: tuple[UsageCell, ...], only: set[Group] | None) -> list[UsageCell]:
-    """By window, then by dimension text; `only` these groups, where given."""
-    kept = cells if only is None else [cell for cell in cells if cell.group in only]
-    return sorted(kept, key=lambda cell: (_window(cell), cell.group))
+def only(cells: Sequence[UsageCell], groups: set[Group] | None) -> Sequence[UsageCell]:
+    """Those of the groups, where any are given."""
+    return cells if groups is None else [cell for cell in cells if cell.group in groups]
 
 
-def _window(cell: UsageCell) -> Window:
-    assert cell.window is not None, "windows were asked for"
-    return cell.window
+def _windowed(cells: Sequence[UsageCell], values: Sequence[msgspec.Raw]) -> list[dict[str, object]]:
+    window, start, end = None, "", ""
+    rows: list[dict[str, object]] = []
+    for cell, value in zip(cells, values, strict=True):
+        if cell.window is not window:  # many cells share one
+            window = cell.window
+            assert window is not None, "windows were asked for"
+            start, end = render(window.start), render(window.end)
+        rows.append({"windowStart": start, "windowEnd": end, "value": value})
+    return rows
 
 
-def _windowed(cells: list[UsageCell], aggregation: Aggregation) -> list[dict[str, object]]:
-    texts: dict[Window, tuple[str, str]] = {}  # many cells share a window
-    values: list[dict[str, object]] = []
-    for cell in cells:
-        window = _window(cell)
-        if window not in texts:
-            texts[window] = render(window.start), render(window.end)
-        start, end = texts[window]
-        value = exact(cell.reading.value(aggregation))
-        values.append({"windowStart": start, "windowEnd": end, "value": value})
-    return values
-
-
-def _grouped(group_by: Group, group: Group, reading: Reading, aggregation: Aggregation) -> dict[str, object]:
-    return {
-        "groupBy": dict(zip(group_by, group, strict=True)),
-        "value": exact(reading.value(aggregation)),
-        "eventCount": reading.count,
-    }
+def _grouped(
+    group_by: Group, cells: Sequence[UsageCell | GroupTotal], values: Sequence[msgspec.Raw]
+) -> list[dict[str, object]]:
+    return [
+        {
+            "groupBy": dict(zip(group_by, cell.group, strict=True)),
+            "value": value,
+            "eventCount": cell.reading.count,
+        }
+        for cell, value in zip(cells, values, strict=True)
+    ]

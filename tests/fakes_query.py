@@ -296,9 +296,10 @@ class FakeUsage:
             cells[window, group] = cells[window, group].merge(state)
             groups[group] = groups[group].merge(state)
         asked = question.has_windows or question.group_by
+        ordered = sorted(cells.items(), key=lambda one: (one[0][0] or Window(0, 0), one[0][1]))
         return Usage(
             total.reading(),
-            tuple(UsageCell(window, group, one.reading()) for (window, group), one in cells.items())
+            tuple(UsageCell(window, group, one.reading()) for (window, group), one in ordered)
             if asked
             else (),
             tuple(GroupTotal(group, one.reading()) for group, one in groups.items())

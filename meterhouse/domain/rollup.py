@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, Overflow, localcontext
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from meterhouse.domain.billable_metric import Aggregation
 from meterhouse.domain.instant import Instant
@@ -57,11 +57,13 @@ def _present(*values: Decimal | None) -> list[Decimal]:
     return [value for value in values if value is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The finished figures of some events, of which an aggregation shows one."""
+class Reading(NamedTuple):
+    """The finished figures of some events, of which an aggregation shows one.
 
-    count: int = 0
+    Like the cells that they are of, answers have tens of thousands: a tuple is made in a quarter of the time.
+    """
+
+    count: int = 0  # type: ignore[assignment] # hides tuple.count, which nobody misses
     sum: Decimal = Decimal(0)
     min: Decimal | None = None
     max: Decimal | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import ALWAYS, Condition
@@ -37,8 +38,7 @@ class UsageQuestion:
         return self.window_size is not None or bool(self.local_windows)
 
 
-@dataclass(frozen=True, slots=True)
-class UsageCell:
+class UsageCell(NamedTuple):
     """One (window, group): `window` is None when none was asked for; `group` follows `group_by`."""
 
     window: Window | None
@@ -46,8 +46,7 @@ class UsageCell:
     reading: Reading
 
 
-@dataclass(frozen=True, slots=True)
-class GroupTotal:
+class GroupTotal(NamedTuple):
     """A group over the whole period, windows set aside: what top-N orders by."""
 
     group: tuple[str, ...]
@@ -58,8 +57,8 @@ class GroupTotal:
 class Usage:
     """`total` is over the whole period, from states, never by adding cells up.
 
-    `cells` is empty when neither windows nor groups were asked for; empty cells are left out.
-    `groups` is filled when groups were asked for, whether or not there are windows too.
+    `cells`, by window and then by group, is empty when neither windows nor groups were asked for; empty cells
+    are left out. `groups` is filled when groups were asked for, whether or not there are windows too.
     """
 
     total: Reading

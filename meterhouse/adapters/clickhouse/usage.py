@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import repeat
 from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
@@ -153,8 +154,13 @@ def _usage(
 
 
 def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> list[Reading]:
-    fields = [state.field for state in STATES[question.definition.aggregation]]
-    return [Reading(**dict(zip(fields, row, strict=True))) for row in zip(*columns, strict=True)]
+    """One for each row; figures that the aggregation does not need are as in a Reading of nothing."""
+    of = {
+        state.field: column
+        for state, column in zip(STATES[question.definition.aggregation], columns, strict=True)
+    }
+    every = [of.get(name, repeat(nothing)) for name, nothing in Reading()._asdict().items()]
+    return list(map(Reading, *every))
 
 
 def _windows(question: UsageQuestion, starts: Sequence[int] | None, cells: int) -> list[Window | None]:
