@@ -22,7 +22,7 @@ from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor
 from query.event_record import outcomes_of, record_of
-from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
+from query.fields import After, Between, Repeated, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.reading import fresh_servings, period_of
 from query.route import new_router
@@ -33,20 +33,18 @@ router = new_router()
 _CAMEL = ConfigDict(alias_generator=to_camel)
 _TEXTS = ("id", "source", "type", "subject", "external_subject", "external_id")
 
-Texts = Annotated[list[Annotated[str, Field(max_length=MAX_IN_URL)]], Field(max_length=100)]
-
 
 class EventsFiltered(BaseModel):
     """Which events: all of it has to be true; of a parameter that is repeated, one of its values."""
 
     model_config = _CAMEL
 
-    id: Texts = []
-    source: Texts = []
-    type: Texts = []
-    subject: Texts = []
-    external_subject: Texts = []
-    external_id: Texts = []
+    id: Repeated = []
+    source: Repeated = []
+    type: Repeated = []
+    subject: Repeated = []
+    external_subject: Repeated = []
+    external_id: Repeated = []
     disposition: Disposition | None = Field(None, description="What became of it, by what is defined now.")
     billable_metric_id: str | None = Field(None, description="Counted by this billable metric.")
     received_from: Timestamp = Field(EARLIEST, description="Received then or later.")

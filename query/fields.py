@@ -191,6 +191,9 @@ TaxRatesOrOne = Annotated[
     WithJsonSchema({"anyOf": [_TAX_RATE, _TAX_RATES]}),
 ]
 
+# Values of one parameter that is repeated; all of them together still fit into a URL.
+Repeated = Annotated[list[Annotated[str, Field(max_length=1_000)]], Field(max_length=50)]
+
 PageLimit = Annotated[int, Between(1, 100)]
 PageOffset = Annotated[int, Between(0, MAX_OFFSET)]
 

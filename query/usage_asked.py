@@ -28,7 +28,7 @@ from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, Instant, render, to_datetime
 from meterhouse.domain.window import Window, WindowSize
 from query.cursors import Cursor
-from query.fields import MAX_IN_URL, After, Between, Timestamp
+from query.fields import MAX_IN_URL, After, Between, Repeated, Timestamp
 
 MAX_GROUPS_SHOWN = 1_000
 MAX_NAMES = 20
@@ -221,9 +221,7 @@ class UsageParameters(BaseModel):
     to: str = Field(description="Not included.")
     time_zone: str = Field("UTC", description="An IANA time zone, whose calendar windows and days go by.")
     window_size: WindowSize | None = Field(None, description="Also by calendar window of the time zone.")
-    subject: list[Annotated[str, Field(max_length=MAX_IN_URL)]] = Field(
-        [], description="Usage of this subject only; several by repeating it."
-    )
+    subject: Repeated = Field([], description="Usage of this subject only; several by repeating it.")
     filter: str | None = Field(
         None,
         max_length=MAX_IN_URL,
