@@ -65,7 +65,10 @@ class Installed:
 
 @contextmanager
 def installed(**options: int) -> Iterator[Installed]:
-    """An installation with that many `ingest`, `aggregator`, `query`, `brokers` and `partitions`."""
+    """An installation with that many `ingest`, `aggregator`, `query`, `brokers` and `partitions`.
+
+    It is stopped at the end.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:

@@ -68,7 +68,6 @@ async def event_record(
 
 async def _with_usage(ports: Backend, merchant: str, stored: StoredEvent) -> dict[str, object]:
     """The record, and for each metric that counted the event the usage that it is part of now."""
-
     event = stored.event
     subject = event.subject or (await ports.customers.linked(merchant)).get(event.external_subject, "")
 

@@ -64,25 +64,38 @@ async def steady(
 
     When a new version becomes active, the rows of the old one go; an answer from in between is no answer.
     """
-    for _ in range(_TRIES):
-        answer = await ask(serving.shown.definition)
-        current = await backend.metrics.get(serving.metric.merchant_id, serving.metric.id)
-        if current.shown.definition == serving.shown.definition:
-            return serving, answer
-        serving = current
-    raise StoreUnavailable(f"the definition of {serving.metric.id} changed {_TRIES} times meanwhile")
+    metric = serving.metric
+
+    async def current() -> Sequence[Serving]:
+        return [await backend.metrics.get(metric.merchant_id, metric.id)]
+
+    async def ask_one(servings: Sequence[Serving]) -> T:
+        return await ask(servings[0].shown.definition)
+
+    [serving], answer = await _steady([serving], current, ask_one, f"the definition of {metric.id}")
+    return serving, answer
 
 
 async def steady_all(backend: Backend, merchant: str, ask: Callable[[Sequence[Serving]], Awaitable[T]]) -> T:
     """The same for all that a merchant counts."""
-    servings = await backend.directory.serving(merchant)
+    current = partial(backend.directory.serving, merchant)
+    _, answer = await _steady(await current(), current, ask, "what is counted")
+    return answer
+
+
+async def _steady(
+    servings: Sequence[Serving],
+    current: Callable[[], Awaitable[Sequence[Serving]]],
+    ask: Callable[[Sequence[Serving]], Awaitable[T]],
+    what: str,
+) -> tuple[Sequence[Serving], T]:
     for _ in range(_TRIES):
         answer = await ask(servings)
-        current = await backend.directory.serving(merchant)
-        if _definitions(current) == _definitions(servings):
-            return answer
-        servings = current
-    raise StoreUnavailable(f"what is counted changed {_TRIES} times meanwhile")
+        now = await current()
+        if _definitions(now) == _definitions(servings):
+            return servings, answer
+        servings = now
+    raise StoreUnavailable(f"{what} changed {_TRIES} times meanwhile")
 
 
 def _definitions(servings: Sequence[Serving]) -> list[Definition]:

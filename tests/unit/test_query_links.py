@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes_query import MERCHANT, OTHER_KEY, OTHER_MERCHANT, QueryService, event
+from tests.fakes_query import OTHER_KEY, OTHER_MERCHANT, QueryService, customer_body, event
 
 pytestmark = pytest.mark.anyio
 
@@ -27,9 +27,9 @@ async def service() -> QueryService:
 
 
 async def _customer(service: QueryService, name: str, external_id: str | None) -> str:
-    body = {"merchantId": MERCHANT, "consumer": {"name": name, "email": f"{name}@example.com", "address": {}}}
-    extra = {} if external_id is None else {"externalId": external_id}
-    response = await service.client.post("/v0/customers", json=body | extra)
+    consumer = {"name": name, "email": f"{name}@example.com", "address": {}}
+    body = customer_body(consumer=consumer, externalId=... if external_id is None else external_id)
+    response = await service.client.post("/v0/customers", json=body)
     assert response.status_code == 201, response.text
     return str(response.json()["customerId"])
 
@@ -83,8 +83,7 @@ async def test_the_current_external_id_decides(service: QueryService) -> None:
 async def test_a_customer_of_another_merchant_links_nothing(service: QueryService) -> None:
     metric = await service.metric()
     async with service.client_of(OTHER_KEY) as stranger:
-        body = {"merchantId": OTHER_MERCHANT, "externalId": "acme"}
-        consumer = {"name": "x", "email": "x@example.com", "address": {}}
-        created = await stranger.post("/v0/customers", json=body | {"consumer": consumer})
+        body = customer_body(merchantId=OTHER_MERCHANT, externalId="acme")
+        created = await stranger.post("/v0/customers", json=body)
         assert created.status_code == 201, created.text
     assert await _total(service, metric, created.json()["customerId"]) == 0

@@ -123,12 +123,12 @@ def _conditions(question: EventPageQuestion) -> tuple[list[str], dict[str, objec
     ]
     parameters = version_parameters(definition) | {"start": period.start, "end": period.end}
     if question.subject is not None:
-        conditions.append(
-            "subject = {subject:String}"
-            if question.linked is None
-            else "(subject = {subject:String} OR subject = '' AND external_subject = {linked:String})"
-        )
-        parameters |= {"subject": question.subject, "linked": question.linked or ""}
+        own = "subject = {subject:String}"
+        parameters["subject"] = question.subject
+        if question.linked is not None:
+            own = f"({own} OR subject = '' AND external_subject = {{linked:String}})"
+            parameters["linked"] = question.linked
+        conditions.append(own)
     if question.external_subject is not None:
         conditions.append("external_subject = {external_subject:String}")
         parameters["external_subject"] = question.external_subject
