@@ -18,8 +18,7 @@ class Table(StrEnum):
     EVENT_REPEATS = "event_repeats"
     EVENTS = "events"
     METERED_EVENTS = "metered_events"
-    ROLLUPS_MINUTE = "rollups_minute"
-    ROLLUPS_HOUR = "rollups_hour"
+    ROLLUPS = "rollups"
     EVENT_IDS = "event_ids"
 
 
@@ -73,6 +72,7 @@ class MeteredGroup:
 
     `dimensions` holds a column for each of `dimension_names`, a text a row. `values` is None
     throughout for COUNT and UNIQUE_COUNT; `unique_hashes` is 0 throughout for anything but UNIQUE_COUNT.
+    Only rollups of LATEST keep the newest value, as `shows_latest` says.
     """
 
     namespace: str
@@ -87,6 +87,7 @@ class MeteredGroup:
     dimensions: list[list[str]]
     values: list[Decimal | int | None]
     unique_hashes: list[IdHash]
+    shows_latest: bool
 
     def __len__(self) -> int:
         return len(self.offsets)

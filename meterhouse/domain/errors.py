@@ -7,7 +7,9 @@ MeterhouseError
 │   ├── Unauthenticated     no key, or an unknown or revoked one
 │   ├── Forbidden           the key's merchant may not do this
 │   ├── NotFound            no such object for this merchant
-│   └── Conflict            contradicts what is stored
+│   ├── Conflict            contradicts what is stored
+│   │   └── PriceCharged    subscriptions are charged by it
+│   └── Duplicate           there can be one only, and it is there
 ├── Unavailable             a retry may help
 │   ├── LogUnavailable      the event log did not take the events
 │   ├── StoreUnavailable    ClickHouse did not answer, or answered with an error
@@ -22,6 +24,7 @@ MeterhouseError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -33,6 +36,15 @@ class Problem:
     message: str
     code: str = "invalid"
     index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A kind of object that something cannot go without: how many there are, and some of them."""
+
+    type: str
+    count: int
+    items: tuple[Mapping[str, str | int], ...]
 
 
 class MeterhouseError(Exception):
@@ -72,7 +84,26 @@ class NotFound(Rejected):
 
 
 class Conflict(Rejected):
-    """Contradicts what is stored."""
+    """Contradicts what is stored; `blockers` are what has to go first."""
+
+    def __init__(self, message: str, blockers: tuple[Blocker, ...] = ()) -> None:
+        super().__init__(message)
+        self.blockers = blockers
+
+
+class PriceCharged(Conflict):
+    """A price that live subscriptions are charged by: how many, and which of its fields would be others."""
+
+    def __init__(self, price_id: str, fields: tuple[str, ...], subscription_count: int) -> None:
+        told = f"{subscription_count} subscriptions are charged by the price {price_id}"
+        super().__init__(f"{told}, which can have no other {', '.join(fields)}: make another price")
+        self.price_id = price_id
+        self.fields = fields
+        self.subscription_count = subscription_count
+
+
+class Duplicate(Rejected):
+    """There can be one only, and it is there already."""
 
 
 class Unavailable(MeterhouseError):

@@ -40,6 +40,11 @@ def to_datetime(instant: Instant) -> datetime:
     return _EPOCH + timedelta(microseconds=instant)
 
 
+def microseconds(length: timedelta) -> int:
+    """A length of time in the unit of instants."""
+    return length // _MICROSECOND
+
+
 def parse(text: str) -> Instant:
     """Read an RFC 3339 timestamp: no offset means UTC, digits beyond microseconds are cut.
 

@@ -111,9 +111,11 @@ def plain(number: Decimal) -> str:
     """The shortest plain decimal form: 1.10 is "1.1", 1e3 is "1000"."""
     if not number:
         return "0"
-    if abs(number.adjusted()) > 400:
-        return str(number)  # a plain form of 1e999999 would be a million digits long
-    text = format(number, "f")
+    text = str(number)
+    if "E" in text:
+        if abs(number.adjusted()) > 400:
+            return text  # a plain form of 1e999999 would be a million digits long
+        text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -70,6 +70,17 @@ class Reading(NamedTuple):
     latest: Decimal | None = None
     unique: int = 0
 
+    def then(self, later: Reading) -> Reading:
+        """The figures of both: `later` is of later events, and its `unique` of what was new by then."""
+        return Reading(
+            self.count + later.count,
+            EXACT.add(self.sum, later.sum),
+            min(_present(self.min, later.min), default=None),
+            max(_present(self.max, later.max), default=None),
+            self.latest if later.latest is None else later.latest,
+            self.unique + later.unique,
+        )
+
     def value(self, aggregation: Aggregation) -> Decimal:
         """The usage; 0 where there were no events (contract, decision 3)."""
         match aggregation:
