@@ -31,7 +31,7 @@ from meterhouse.ports import BlockStore, Progress, ProgressLedger
 from meterhouse.telemetry.instruments import AggregatorInstruments
 
 # A backfill writes neither events nor identities.
-_BACKFILLED: Final = (Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR)
+_BACKFILLED: Final = (Table.METERED_EVENTS, Table.ROLLUPS)
 
 
 def _points(prefix: str, tables: Iterable[Table]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aggregator.extraction import Counting, Facts, alias_of, extract, needs_data
-from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Block, MeteredColumns, MeteredGroup, Table
 from meterhouse.domain.instant import DAY, Instant, month_of
 from meterhouse.domain.matching import MISSING
@@ -19,7 +19,7 @@ from meterhouse.ports import StoredRow
 T = TypeVar("T")
 Parse = Callable[[bytes], object]
 DefinitionsByType = Mapping[tuple[str, str], Sequence[Definition]]
-_BY_MONTH = (Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR)
+_BY_MONTH = (Table.METERED_EVENTS, Table.ROLLUPS)
 
 
 def by_type(definitions: Iterable[Definition]) -> DefinitionsByType:
@@ -91,6 +91,7 @@ def metered_groups(
         counting.dimensions,
         counting.values,
         counting.unique_hashes,
+        definition.aggregation is Aggregation.LATEST,
     )
     months = _rows_by_month(times)
     return [(month, _part(whole, rows)) for month, rows in months.items()]
@@ -124,6 +125,7 @@ def _part(group: MeteredGroup, rows: Sequence[int]) -> MeteredGroup:
         [picked(column, rows) for column in group.dimensions],
         picked(group.values, rows),
         picked(group.unique_hashes, rows),
+        group.shows_latest,
     )
 
 

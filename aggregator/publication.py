@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from aggregator.worker import Stop, wait_for
+from meterhouse.adapters.stopping import Stop, wait_for
 from meterhouse.domain.errors import Unavailable
 from meterhouse.ports import MetricDirectory, MetricPublication, PublishedMetric, Serving
 
 EVERY: Final = 5.0  # seconds between two looks
+GONE: Final = 0  # no version: what is counted no more has none to read
 
 _log = structlog.get_logger("aggregator")
 
@@ -47,8 +48,11 @@ class Publisher:
 def news(published: Mapping[PublishedMetric, int], serving: Sequence[Serving]) -> dict[PublishedMetric, int]:
     """What has to be published, under which revisions, so that readers see what is served."""
     revisions = {_key(metric): revision for metric, revision in published.items()}
-    current = [shown(one) for one in serving]
-    return {one: revisions.get(_key(one), 0) + 1 for one in current if one not in published}
+    current = {_key(metric): metric for metric in map(shown, serving)}
+    gone = [replace(metric, version=GONE) for metric in published if _key(metric) not in current]
+    return {
+        one: revisions.get(_key(one), 0) + 1 for one in (*current.values(), *gone) if one not in published
+    }
 
 
 def shown(serving: Serving) -> PublishedMetric:

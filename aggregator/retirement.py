@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from aggregator.worker import Stop, wait_for
+from meterhouse.adapters.stopping import Stop, wait_for
 from meterhouse.domain.errors import Unavailable
 from meterhouse.ports import MetricPublication, RetiredVersions, VersionRows
 

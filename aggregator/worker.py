@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -22,6 +21,7 @@ from aggregator.metering import DefinitionsByType, by_type, fold_stored
 from aggregator.protocol import REPLAYED, Attempt, InsertRules, first_try
 from aggregator.spans import BatchSpans
 from meterhouse.adapters.cloudevents_json import decode_columns, parse_data
+from meterhouse.adapters.stopping import Stop, wait_for
 from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
 from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
 from meterhouse.domain.event import EventColumns
@@ -54,24 +54,9 @@ class Offload(Protocol):
     async def __call__(self, work: Callable[[], R], /) -> R: ...
 
 
-class Stop(Protocol):
-    """An `asyncio.Event`, or anything that waits like one."""
-
-    def is_set(self) -> bool: ...
-
-    async def wait(self) -> object: ...
-
-
 def always() -> bool:
     """A partition that nobody else will ever want."""
     return True
-
-
-async def wait_for(stop: Stop, seconds: float) -> None:
-    """Wait that long, or until `stop` is set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
 
 
 async def pause(stop: Stop, failures: int) -> None:

@@ -11,6 +11,7 @@ same server, one after the other.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import subprocess
 import sys
@@ -23,16 +24,14 @@ from typing import Final
 
 import clickhouse_connect
 import httpx
-from clickhouse_connect.driver.client import Client
 
+from benchmarks.counted import EVENT, chunks, count_users, merge, sum_up
 from benchmarks.processes import resident_megabytes
 from benchmarks.report import percentile, show
-from meterhouse.adapters.clickhouse.rollup_sql import insert_rollups
 from tests.api import Api
 from tests.running import Server, free_port
 
 _SUBJECTS: Final = 1000
-_CHUNK: Final = 500_000  # rows an INSERT, as the aggregator's larger batches are
 _MONTH: Final = {"from": "2026-05-01T00:00:00Z", "to": "2026-06-01T00:00:00Z"}
 _RAGGED: Final = {"from": "2026-05-01T07:13:22.123456Z", "to": "2026-05-31T19:44:41.654321Z"}
 
@@ -172,24 +171,23 @@ def _require(api: Api, clickhouse: httpx.Client, metrics: Mapping[str, str], eve
 def _measured(
     api: Api, clickhouse: httpx.Client, metrics: Mapping[str, str], question: Question
 ) -> dict[str, str]:
-    cells = 0
+    answer = b"{}"
 
     def usage(subject: str) -> None:
-        nonlocal cells
+        nonlocal answer
         asked = {name: text.replace("{subject}", subject) for name, text in question.asked.items()}
-        response = api.client.get(_meter(metrics[question.metric]), params=asked).raise_for_status()
-        cells = len(response.json().get("windowedValues", ()))
+        answer = api.client.get(_meter(metrics[question.metric]), params=asked).raise_for_status().content
 
     def raw(subject: str) -> None:
         statement = question.raw.replace("{subject}", subject)
-        clickhouse.post("/", content=f"{statement} FORMAT JSONCompact").raise_for_status().json()
+        clickhouse.post("/", content=f"{statement} FORMAT JSONCompact").raise_for_status()
 
     taken = _timed(usage, question.times)
     row = {
         "what": question.name,
         "p50 ms": f"{percentile(taken, 0.5):.1f}",
         "p99 ms": f"{percentile(taken, 0.99):.1f}",
-        "cells": f"{cells:,}",
+        "cells": f"{len(json.loads(answer).get('windowedValues', ())):,}",
         "raw p50 ms": "",
         "times faster": "",
         "goal": "" if question.goal is None else f"{question.goal:g}",
@@ -202,7 +200,7 @@ def _measured(
 
 
 def _timed(ask: Callable[[str], None], times: int) -> list[float]:
-    """Milliseconds of each, once it is warm."""
+    """Milliseconds until each answer is there, once it is warm."""
     choice = random.Random(7)
     ask("cus_0")
     taken = []
@@ -218,25 +216,8 @@ def _meter(metric: str) -> str:
     return f"/v0/billableMetrics/{metric}/meter"
 
 
-# --- the tables, as if all had been counted ---
+# --- the tables ---
 
-_EVENT: Final = """
-    'cus_' || toString(number % 1000) AS subject,
-    toDateTime64('2026-05-01 00:00:00', 6, 'UTC')
-        + toIntervalMicrosecond(cityHash64(number) % 2678400000000) AS time,
-    'm' || toString(cityHash64(number, 1) % 5) AS model,
-    'user_' || toString(cityHash64(number, 2) % 20000) AS user
-"""
-_METERED: Final = """
-SELECT 'org_dev' AS namespace, {metric:String} AS billable_metric_id, 1 AS version, subject,
-    '' AS external_subject, time, time AS received_at, 0 AS log_partition, number AS log_offset,
-    map('model', model) AS dimensions, {value} AS value, {unique_hash} AS unique_hash
-FROM (SELECT number, {event} FROM numbers({first:UInt64}, {rows:UInt64}))
-"""
-_COLUMNS: Final = (
-    "namespace, billable_metric_id, version, subject, external_subject, time, received_at, "
-    "log_partition, log_offset, dimensions, value, unique_hash"
-)
 _RAW_TABLE: Final = """
 CREATE TABLE raw_events
 (
@@ -255,28 +236,16 @@ FROM (SELECT number, {event} FROM numbers({first:UInt64}, {rows:UInt64}))
 
 def _fill(folder: str, tokens: str, users: str, events: int) -> None:
     client = clickhouse_connect.get_client(dsn=f"chdb://{folder}")
+    subjects = [f"cus_{number}" for number in range(_SUBJECTS)]
     try:
         client.command(_RAW_TABLE)
-        for first in range(0, events, _CHUNK):
-            bound = {"first": first, "rows": min(_CHUNK, events - first)}
-            client.command(_RAW.replace("{event}", _EVENT), parameters=bound)
-            _insert(client, "toDecimal128(number % 4096, 18)", "toUInt128(0)", bound | {"metric": tokens})
-            unique_hash = "reinterpretAsUInt128(sipHash128(user))"
-            _insert(client, "CAST(NULL, 'Nullable(Decimal(38, 18))')", unique_hash, bound | {"metric": users})
-        for table in ("raw_events", "metered_events", "rollups_minute", "rollups_hour"):
-            client.command(f"OPTIMIZE TABLE {table} FINAL")  # as merges leave a month that is over
+        for bound in chunks(events, subjects):
+            client.command(_RAW.replace("{event}", EVENT), parameters=bound)
+            sum_up(client, tokens, bound)
+            count_users(client, users, bound)
+        merge(client, "raw_events")
     finally:
         client.close()
-
-
-def _insert(client: Client, value: str, unique_hash: str, bound: Mapping[str, object]) -> None:
-    parameters = dict(bound)
-    rows = _METERED.replace("{event}", _EVENT)
-    rows = rows.replace("{value}", value).replace("{unique_hash}", unique_hash)
-    client.command(f"INSERT INTO metered_events ({_COLUMNS}) {rows}", parameters=parameters)
-    for table, window in (("rollups_minute", "toStartOfMinute"), ("rollups_hour", "toStartOfHour")):
-        rollups = insert_rollups(table, window, f"({rows})", {"max_insert_threads": 1})
-        client.command(rollups, parameters=parameters)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,19 +26,37 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.news import ClickHouseNews
+from meterhouse.adapters.clickhouse.phases import ClickHousePhases
 from meterhouse.adapters.clickhouse.publication import ClickHousePublication
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage, UsageLimits
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.http.health import Check
+from meterhouse.adapters.receivers.carrier import HttpCarrier
+from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.domain.event import Event
-from meterhouse.ports import EventReader, LogWriter
-from meterhouse.settings import AggregatorSettings, FaultSettings, IngestSettings, QuerySettings
+from meterhouse.domain.instant import microseconds
+from meterhouse.entitlement_ports import Holdings
+from meterhouse.ports import EventReader, LogWriter, PhaseReader
+from meterhouse.settings import (
+    AggregatorSettings,
+    FaultSettings,
+    IngestSettings,
+    QuerySettings,
+    WebhookSettings,
+)
 from meterhouse.stores import Stores
-from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstruments
+from meterhouse.telemetry.instruments import AggregatorInstruments, IngestInstruments, NotifierInstruments
 from meterhouse.telemetry.shown import Telemetry
 from meterhouse.telemetry.spans import NO_SPANS, Spans
+from notifier.delivery import Courier
+from notifier.watch import Watch
 from query.app import create_app as create_query
-from query.turns import FairReader
+from query.backend import Sales, Subscribed, Told
+from query.sightings import BalanceObserver
+from query.turns import FairReader, Turns
+
+Duty = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 # Reading is always a question, also of the paths that events are sent to.
 _READING = ("GET", "HEAD")
@@ -58,26 +79,77 @@ def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Teleme
 def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown: Telemetry) -> FastAPI:
     """The query service; its OpenAPI document describes ingest's routes too."""
     settings = QuerySettings()
-    limits = UsageLimits(
+    limits = _limits(settings)
+    return create_query(
+        products=catalog.products,
+        features=catalog.features,
+        sales=sales_of(catalog),
+        customers=catalog.customers,
+        subscribed=subscribed_of(catalog),
+        holdings=holdings_of(catalog, ClickHousePhases(clickhouse, limits)),
+        told=told_of(catalog),
+        metrics=catalog.metrics,
+        directory=catalog.metrics,
+        versions=catalog.versions(log_id),
+        watermark=catalog.watermark(log_id),
+        usage=FairReader(ClickHouseUsage(clickhouse, limits), Turns(settings.at_once, settings.max_waiting)),
+        read_events=reader_of_events(),
+        keys=catalog.keys,
+        links=catalog.links,
+        clock=SystemClock(),
+        settings=settings,
+        extra_openapi=INGEST_OPENAPI,
+        spans=shown.spans,
+    )
+
+
+def _limits(settings: QuerySettings) -> UsageLimits:
+    return UsageLimits(
         max_cells=settings.max_cells,
         max_rows=settings.max_rows,
         max_bytes=settings.max_bytes,
         max_time=settings.max_time,
     )
-    return create_query(
-        products=catalog.products,
-        customers=catalog.customers,
-        metrics=catalog.metrics,
-        directory=catalog.metrics,
-        versions=catalog.versions(log_id),
-        watermark=catalog.watermark(log_id),
-        usage=FairReader(ClickHouseUsage(clickhouse, limits), settings.at_once, settings.max_waiting),
-        read_events=reader_of_events(),
-        keys=catalog.keys,
-        clock=SystemClock(),
-        settings=settings,
-        extra_openapi=INGEST_OPENAPI,
-        spans=shown.spans,
+
+
+def told_of(catalog: Catalog) -> Told:
+    """The parts of the catalog that what merchants are told is in."""
+    settings = WebhookSettings()
+    return Told(
+        webhooks=catalog.webhooks,
+        endpoints=catalog.endpoints,
+        deliveries=catalog.deliveries,
+        urls=UrlRules(settings.allow_http, settings.allow_private),
+    )
+
+
+def sales_of(catalog: Catalog) -> Sales:
+    """The parts of the catalog that what is sold is in."""
+    return Sales(
+        items=catalog.items,
+        references=catalog.references,
+        fees=catalog.fees,
+        prices=catalog.prices,
+        costs=catalog.costs,
+        plans=catalog.plans,
+        plan_versions=catalog.plan_versions,
+    )
+
+
+def subscribed_of(catalog: Catalog) -> Subscribed:
+    """The parts of the catalog that subscriptions are in."""
+    return Subscribed(
+        subscriptions=catalog.subscriptions,
+        reconciliation=catalog.reconciliation,
+        price_intervals=catalog.price_intervals,
+        test_clocks=catalog.test_clocks,
+    )
+
+
+def holdings_of(catalog: Catalog, phases: PhaseReader) -> Holdings:
+    """What customers hold, and the usage it is burned down by."""
+    return Holdings(
+        entitlements=catalog.entitlements, grants=catalog.grants, purchases=catalog.grants, phases=phases
     )
 
 
@@ -139,6 +211,45 @@ def retirement_over(stores: Stores) -> Retirement:
         ClickHouseBlocks(stores.clickhouse),
         ClickHousePublication(stores.clickhouse),
     )
+
+
+@asynccontextmanager
+async def notifier_over(stores: Stores, shown: Telemetry) -> AsyncIterator[Sequence[Duty]]:
+    """Whoever tells merchants of what happens: one finds what there is to tell, another delivers it."""
+    settings, fault = WebhookSettings(), fault_of(FaultSettings().fault)
+    clock, instruments = SystemClock(), NotifierInstruments(shown.registry)
+    phases = ClickHousePhases(stores.clickhouse, _limits(QuerySettings()))
+    watch = Watch(
+        looks=stores.catalog.looks,
+        news=ClickHouseNews(stores.clickhouse),
+        watermark=stores.catalog.watermark(stores.log.log_id),
+        observer=BalanceObserver(holdings_of(stores.catalog, phases), stores.catalog.metrics),
+        clock=clock,
+        log_id=stores.log.log_id,
+        instruments=instruments,
+        every_seconds=settings.interval.total_seconds(),
+        at_most=settings.looks,
+        sweep=microseconds(settings.sweep),
+        fault=fault,
+    )
+    async with HttpCarrier.open(
+        clock,
+        timeout=settings.timeout,
+        allow_http=settings.allow_http,
+        allow_private=settings.allow_private,
+    ) as carrier:
+        courier = Courier(
+            outbox=stores.catalog.deliveries,
+            carrier=carrier,
+            clock=clock,
+            instruments=instruments,
+            every_seconds=settings.interval.total_seconds(),
+            timeout=microseconds(settings.timeout),
+            at_once=settings.at_once,
+            retention=microseconds(settings.retention),
+            fault=fault,
+        )
+        yield watch.run, courier.run
 
 
 def answers(clickhouse: ClickHousePool) -> Check:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
+from meterhouse.adapters.clickhouse.rollup_sql import ROLLED_UP
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.domain.errors import LogBroken
 from meterhouse.embedded import catch_up, open_stores
@@ -129,15 +130,15 @@ async def _missing(stores: Stores) -> tuple[Difference, ...]:
 def _summary(reconciliation: Reconciliation) -> Table:
     table = Table(title="Events counted")
     table.add_column("billable metric", no_wrap=True, overflow="fold", min_width=27)  # as long as an id
-    for column in ("version", "one by one", "by minute", "by hour", "wrong"):
+    by_size = [f"by {size.lower()}" for size in ROLLED_UP]
+    for column in ("version", "one by one", *by_size, "wrong"):
         table.add_column(column, justify="right")
     for metric in reconciliation.metrics:
         table.add_row(
             metric.definition.billable_metric_id,
             str(metric.definition.version),
             f"{metric.metered_events:,}",
-            f"{metric.by_minute:,}",
-            f"{metric.by_hour:,}",
+            *[f"{metric.rolled_up[size]:,}" for size in ROLLED_UP],
             f"{metric.differences:,}",
         )
     return table

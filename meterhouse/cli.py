@@ -19,6 +19,7 @@ from meterhouse import backfills as backfilling
 from meterhouse import check as checking
 from meterhouse import demo as demonstration
 from meterhouse import rebuild as rebuilding
+from meterhouse import webhook_commands as telling
 from meterhouse.adapters.catalog.schema import migrate as migrate_catalog
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.migrate import migrate as migrate_tables
@@ -57,6 +58,12 @@ topics_app = typer.Typer(help="The log's topics on Kafka; METERHOUSE_KAFKA says 
 app.add_typer(topics_app, name="topics")
 deadletter_app = typer.Typer(help="Records on Kafka that could not be read as events.", no_args_is_help=True)
 app.add_typer(deadletter_app, name="deadletter")
+
+webhooks_app = typer.Typer(
+    help="Deliveries to merchants that were given up; also while servers run.",
+    no_args_is_help=True,
+)
+app.add_typer(webhooks_app, name="webhooks")
 
 Data = Annotated[
     Path, typer.Option("--data", envvar="METERHOUSE_DEV_DATA", help="The folder that keeps everything.")
@@ -366,6 +373,41 @@ def requeue_dead_letters(
     if bool(places) == all:
         raise typer.BadParameter("name dead letters as partition:offset, or give --all")
     _kafka().requeue_dead_letters(KafkaSettings(), set(places or ()))
+
+
+@webhooks_app.command("dead")
+def list_dead_deliveries(
+    merchant: Annotated[str | None, typer.Option(help="Of this merchant alone, org_….")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show that many at most, the newest.")] = 100,
+    data: KeysData = None,
+) -> None:
+    """Show deliveries that were given up: whose, where to, of what, and why."""
+
+    async def show() -> None:
+        async with _catalog(data) as catalog:
+            await telling.show_dead(catalog, Console(), merchant, limit)
+
+    asyncio.run(show())
+
+
+@webhooks_app.command("replay")
+def replay_deliveries(
+    deliveries: Annotated[
+        list[str] | None, typer.Argument(help="Dead deliveries, dlv_…, as `dead` shows them.")
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="Every one that was given up.")] = False,
+    merchant: Annotated[str | None, typer.Option(help="Of this merchant alone, org_….")] = None,
+    data: KeysData = None,
+) -> None:
+    """Deliver again what was given up, under the same webhook ids and with all attempts."""
+    if bool(deliveries) == all:
+        raise typer.BadParameter("name deliveries as dlv_…, or give --all")
+
+    async def send() -> int:
+        async with _catalog(data) as catalog:
+            return await telling.replay(catalog, None if all else set(deliveries or ()), merchant)
+
+    typer.echo(f"{asyncio.run(send())} will be delivered again")
 
 
 def _run_service(serve: str, host: str, port: int) -> None:

@@ -42,6 +42,7 @@ from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.assembly import (
     answers,
     ingest_beside,
+    notifier_over,
     publisher_over,
     query_over,
     retirement_over,
@@ -189,8 +190,10 @@ async def serve_aggregator(place: Place) -> None:
             membership = Membership(
                 topic=kafka.topic, group=kafka.group, session_timeout=kafka.session_timeout
             )
-            async with TaskGroup() as tasks:
+            async with notifier_over(stores, shown) as duties, TaskGroup() as tasks:
                 crew.work_in(tasks)
+                for duty in duties:
+                    tasks.create_task(duty(stop))
                 tasks.create_task(publisher_over(stores).run(stop))
                 tasks.create_task(retirement_over(stores).run(stop))
                 async with GroupAssignment.open(

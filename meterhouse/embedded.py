@@ -32,6 +32,7 @@ from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.assembly import (
     answers,
     ingest_beside,
+    notifier_over,
     publisher_over,
     query_over,
     retirement_over,
@@ -152,7 +153,8 @@ async def _run(
     share_the_interpreter()
     spare_the_collector()
     work = [worker.run for worker in workers] + [publisher_over(stores).run, retirement_over(stores).run]
-    await serve_until_stopped(servers, ready, work)
+    async with notifier_over(stores, shown) as duties:
+        await serve_until_stopped(servers, ready, [*work, *duties])
 
 
 def _application(stores: Stores, shown: Telemetry) -> ASGIApp:

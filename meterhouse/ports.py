@@ -1,4 +1,7 @@
-"""The whole outside world on one page. Every docstring says what a repeated call does."""
+"""The outside world on one page, and what is sold on another, sales_ports.py.
+
+Every docstring says what a repeated call does.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,11 @@ from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.event import Event, IdHash
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
+from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -247,6 +253,12 @@ class UsageReader(Protocol):
 
     async def usage(self, question: UsageQuestion) -> Usage: ...
 
+    async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
+        """Of each question in turn: all of one merchant, they differ in their definitions alone.
+
+        However many there are, it takes a statement for each aggregation among them.
+        """
+
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]: ...
 
     async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
@@ -262,6 +274,17 @@ class UsageReader(Protocol):
 
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         """Every stored event with that id (one per source), at most 100."""
+
+
+class PhaseReader(Protocol):
+    """Usage phase by phase: what balances are burned down from."""
+
+    async def phases(self, questions: Sequence[PhasesQuestion]) -> Sequence[Sequence[Reading]]:
+        """For each question, all of one merchant, a reading of each of its phases.
+
+        Each is of the events of its phase alone. `unique` is how many texts are new there since the reset
+        before, so that the readings of a period add up to the period's.
+        """
 
 
 class EventReader(Protocol):
@@ -328,14 +351,42 @@ class CustomerCatalog(Protocol):
     async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Customer:
         """Set the named fields (of tax_id, external_id, tax_rates, updated_at and Notifications)."""
 
-    async def delete(self, merchant_id: str, id: str) -> None:
-        """Forget the customer; again is NotFound. Its consumer stays, and may become a customer again."""
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
+        """Forget the customer; again is NotFound. Its consumer stays, and may become a customer again.
+
+        Raises Conflict with blockers while it has entitlements that have not ended `at` that instant.
+        """
 
     async def linked(self, merchant_id: str) -> Mapping[str, str]:
         """The customer's id for every external id of the merchant's."""
 
+    async def names(self, merchant_id: str, ids: Sequence[str] | None) -> Mapping[str, str]:
+        """What those of these that are customers are called, by customer id; None is all customers."""
+
     async def external_ids(self, merchant_id: str, ids: Sequence[str]) -> Mapping[str, str]:
         """The external ids of those of these customers that have one, by customer id."""
+
+
+class FeatureCatalog(Protocol):
+    """Features of a merchant's products; another merchant's are NotFound, and so is what is deleted.
+
+    Raises Conflict where a key is taken by another feature of the product.
+    """
+
+    async def create(self, feature: Feature) -> Feature: ...
+
+    async def get(self, merchant_id: str, id: str) -> Feature: ...
+
+    async def page(
+        self, merchant_id: str, product_id: str, key: str | None, limit: int, offset: int
+    ) -> Page[Feature]:
+        """Oldest first, so that pages stay stable while features are added."""
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Feature:
+        """Set the named fields (of key, name, type, metadata, updated_at)."""
+
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
+        """Free its key; again is NotFound. What was promised with the feature goes on to name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +478,7 @@ class MetricDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedMetric:
-    """What readers of the tables need to know of a billable metric; `version` is the one to read."""
+    """What readers of the tables need to know of a billable metric; `version` is the one to read, or 0."""
 
     namespace: str
     billable_metric_id: str
@@ -442,7 +493,7 @@ class MetricPublication(Protocol):
     """The catalog's billable metrics where the rollups are, for whoever reads those without us."""
 
     async def published(self) -> Mapping[PublishedMetric, int]:
-        """Every metric as it was last published, with its revision."""
+        """Every metric as it was last published, with its revision; those of version 0 are left out."""
 
     async def publish(self, metrics: Mapping[PublishedMetric, int]) -> None:
         """Add these revisions; of one metric the highest is shown. The same again changes nothing."""

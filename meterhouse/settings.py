@@ -102,9 +102,19 @@ class AggregatorSettings(BaseSettings):
 
 
 class QuerySettings(BaseSettings):
-    """How long a question may take, and how much it may ask for."""
+    """How long a question may take, and how much it may ask for; and where customers find their pages."""
 
-    model_config = _prefix("METERHOUSE_QUERY_")
+    model_config = SettingsConfigDict(
+        env_prefix="METERHOUSE_QUERY_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    public_url: str = Field(
+        default="",
+        validation_alias="METERHOUSE_PUBLIC_URL",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="Where the service is for people, `https://billing.example.com`: what links to pages of "
+        "customers begin with. Left out: the address that the request for the link was sent to.",
+    )
 
     after_timeout: Positive = Field(
         default=timedelta(seconds=10),
@@ -133,6 +143,38 @@ class QuerySettings(BaseSettings):
     )
     max_waiting: PositiveInt = Field(
         default=64, description="Questions of one merchant that may wait for their turn; one more is a 429."
+    )
+
+
+class WebhookSettings(BaseSettings):
+    """How merchants are told of what happens, by the aggregators and by `meterhouse dev`."""
+
+    model_config = _prefix("METERHOUSE_WEBHOOKS_")
+
+    interval: Positive = Field(
+        default=timedelta(seconds=1),
+        description="How often a process looks for balances that changed, and for deliveries that are due.",
+    )
+    looks: PositiveInt = Field(
+        default=1_000,
+        description="Entitlements that a process looks at in one interval at most; the others wait.",
+    )
+    sweep: Positive = Field(
+        default=timedelta(hours=1),
+        description="No entitlement is left alone for longer, whether or not it is known to have changed.",
+    )
+    timeout: Positive = Field(
+        default=timedelta(seconds=15), description="How long one attempt at a receiver may take in all."
+    )
+    at_once: PositiveInt = Field(default=64, description="Attempts of one process at once.")
+    retention: Positive = Field(
+        default=timedelta(days=30),
+        description="For so long what was told is kept, with its deliveries, also those that wait.",
+    )
+    allow_http: bool = Field(default=False, description="`true` allows endpoints without TLS; for tests.")
+    allow_private: bool = Field(
+        default=False,
+        description="`true` allows endpoints at private, loopback and link-local addresses; for tests.",
     )
 
 

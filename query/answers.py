@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from meterhouse.domain.matching import plain
-from query.wire import ErrorBody, ValidationErrorBody
+from query.wire import BlockedBody, ErrorBody, ValidationErrorBody
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -28,14 +29,19 @@ _FAILURES = {
 }
 
 
-def exact(number: Decimal) -> msgspec.Raw:
+def exact(number: Decimal) -> bytes:
     """`number` as a JSON number with all its digits and no exponent."""
-    return msgspec.Raw(plain(number).encode())
+    return plain(number).encode()
 
 
-def json_answer(body: object, headers: Mapping[str, str] | None = None) -> Response:
-    """200 with `body`."""
-    return Response(_encode(body), headers=dict(headers or {}), media_type="application/json")
+def json_answer(body: object, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
+    """`body`, with numbers that have every digit."""
+    return Response(_encode(body), status, headers=dict(headers or {}), media_type="application/json")
+
+
+def model_answer(body: BaseModel, status: int = 200) -> Response:
+    """`body` under the contract's names."""
+    return json_answer(body.model_dump(by_alias=True), status=status)
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -47,3 +53,8 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     if 400 in statuses:
         found[400] = {"model": ValidationErrorBody, "description": "Fields that are wrong, and why."}
     return found
+
+
+def blocked() -> dict[int | str, dict[str, Any]]:
+    """What a refusal looks like that names what stands in the way."""
+    return {409: {"model": BlockedBody, "description": "Others go with it; `details` name them."}}

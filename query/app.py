@@ -10,10 +10,13 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from meterhouse.adapters.http.request_id import Identified
+from meterhouse.entitlement_ports import Holdings
+from meterhouse.link_ports import LinkCatalog
 from meterhouse.ports import (
     Clock,
     CustomerCatalog,
     EventReader,
+    FeatureCatalog,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
@@ -26,28 +29,61 @@ from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query import (
     billable_metrics,
+    cost_report,
+    cost_summary,
+    costs,
     customers,
     dry_run,
+    entitlements,
     event_list,
     event_record,
     event_stats,
+    external_references,
+    features,
+    fees,
+    grants,
+    items,
     meter,
     metric_events,
+    new_subscriptions,
+    plan_versions,
+    plans,
+    portal,
+    price_intervals,
+    prices,
     products,
+    profitability,
+    reconciliations,
+    revenue,
+    subscriptions,
+    test_clocks,
     texts,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhooks,
 )
 from query import usage as usage_routes
 from query import versions as version_routes
-from query.backend import Backend
+from query.backend import Backend, Sales, Subscribed, Told
 from query.failures import handle_failures
 from query.linked import LinkingReader
+from query.not_offered import not_offered
 from query.openapi import describe
+from query.recent_phases import RecentPhases
+from query.snapshots import Snapshots
+from query.stale import Earlier
+from query.turns import Turns
 
 
 def create_app(
     *,
     products: ProductCatalog,
+    features: FeatureCatalog,
+    sales: Sales,
     customers: CustomerCatalog,
+    subscribed: Subscribed,
+    holdings: Holdings,
+    told: Told,
     metrics: MetricCatalog,
     directory: MetricDirectory,
     versions: VersionCatalog,
@@ -55,6 +91,7 @@ def create_app(
     usage: UsageReader,
     read_events: EventReader,
     keys: KeyRing,
+    links: LinkCatalog,
     clock: Clock,
     settings: QuerySettings,
     extra_openapi: Mapping[str, Any] | None = None,
@@ -70,7 +107,12 @@ def create_app(
     )
     app.state.backend = Backend(
         products=products,
+        features=features,
+        sales=sales,
         customers=customers,
+        subscribed=subscribed,
+        holdings=holdings,
+        told=told,
         metrics=metrics,
         directory=directory,
         versions=versions,
@@ -78,11 +120,17 @@ def create_app(
         usage=LinkingReader(usage, customers),
         read_events=read_events,
         keys=keys,
+        links=links,
+        public_url=settings.public_url,
         clock=clock,
         after_timeout=settings.after_timeout,
         max_windows=settings.max_windows,
+        recent=RecentPhases(holdings.phases, watermark, clock),
+        snapshots=Snapshots(),
+        earlier=Earlier(),
+        page_turns=Turns(*portal.AT_ONCE_AND_WAITING),
     )
-    for router in _ROUTERS:
+    for router in (*ROUTERS, not_offered(ROUTERS), portal.pages):
         app.include_router(router)
     handle_failures(app)
     app.add_middleware(Identified)
@@ -106,14 +154,15 @@ def _telemetry(spans: Spans) -> TelemetryConfig:
         "metrics": False,
         "logs": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"] in _OF_OPERATORS,
+        "exclude": lambda scope: scope["path"] in _OF_OPERATORS or scope["path"].startswith(portal.PATH),
     }
 
 
-# Asked every few seconds by machines; their answers are seen elsewhere.
+# Asked every few seconds by machines; their answers are seen elsewhere. The path of a customer's page lets
+# whoever reads it in, so it must not be kept either.
 _OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
 
-_ROUTERS = (
+ROUTERS = (
     billable_metrics.router,
     version_routes.router,
     meter.router,
@@ -121,7 +170,33 @@ _ROUTERS = (
     texts.router,
     metric_events.router,
     products.router,
+    features.router,
+    items.router,
+    external_references.router,
+    fees.router,
+    prices.router,
+    plans.router,
+    plan_versions.router,
+    cost_report.router,  # before one cost, as any text may be an id
+    costs.router,
+    cost_summary.router,
+    revenue.router,
+    profitability.router,
     customers.router,
+    portal.router,
+    test_clocks.router,
+    new_subscriptions.router,
+    subscriptions.router,
+    reconciliations.router,
+    price_intervals.router,
+    entitlements.router,
+    grants.router,
+    webhooks.router,
+    webhooks.bodiless,
+    webhook_endpoints.router,
+    webhook_endpoints.bodiless,
+    webhook_deliveries.router,
+    webhook_deliveries.bodiless,
     event_list.router,
     event_stats.router,
     dry_run.router,

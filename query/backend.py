@@ -4,33 +4,97 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from meterhouse.adapters.receivers.urls import UrlRules
+from meterhouse.entitlement_ports import Holdings
+from meterhouse.link_ports import LinkCatalog
 from meterhouse.ports import (
     Clock,
     CustomerCatalog,
     EventReader,
+    FeatureCatalog,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
+    PhaseReader,
     ProductCatalog,
     UsageReader,
     VersionCatalog,
     Watermark,
 )
+from meterhouse.sales_ports import (
+    CostCatalog,
+    FeeCatalog,
+    ItemCatalog,
+    PlanCatalog,
+    PlanVersionCatalog,
+    PriceCatalog,
+    ReferenceCatalog,
+)
+from meterhouse.subscription_ports import (
+    PriceIntervalCatalog,
+    ReconciliationCatalog,
+    SubscriptionCatalog,
+    TestClockCatalog,
+)
+from meterhouse.webhook_ports import DeliveryCatalog, EndpointCatalog, WebhookCatalog
+from query.recent_phases import RecentPhases
+from query.snapshots import Snapshots
+from query.stale import Earlier
+from query.turns import Turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sales:
+    """What is sold, what others call it, at what price, and what it costs the merchant itself."""
+
+    items: ItemCatalog
+    references: ReferenceCatalog
+    fees: FeeCatalog
+    prices: PriceCatalog
+    costs: CostCatalog
+    plans: PlanCatalog
+    plan_versions: PlanVersionCatalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """Who subscribes to what, and the clocks that drive some of it."""
+
+    subscriptions: SubscriptionCatalog
+    reconciliation: ReconciliationCatalog
+    price_intervals: PriceIntervalCatalog
+    test_clocks: TestClockCatalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Whether merchants are told of what happens, where, and what became of it."""
+
+    webhooks: WebhookCatalog
+    endpoints: EndpointCatalog
+    deliveries: DeliveryCatalog
+    urls: UrlRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """The ports behind the query service.
 
-    `after_timeout` is how long a question waits for a position, `max_windows` how many it may ask for.
+    `after_timeout` is how long a question waits for a position, `max_windows` how many it may ask for;
+    `public_url` is where people find the service, "" where whoever asks knows that.
     """
 
     products: ProductCatalog
+    features: FeatureCatalog
+    sales: Sales
     customers: CustomerCatalog
+    subscribed: Subscribed
+    holdings: Holdings
+    told: Told
     metrics: MetricCatalog
     directory: MetricDirectory
     versions: VersionCatalog
@@ -38,9 +102,31 @@ class Backend:
     usage: UsageReader
     read_events: EventReader
     keys: KeyRing
+    links: LinkCatalog
+    public_url: str
     clock: Clock
     after_timeout: timedelta
     max_windows: int
+    recent: RecentPhases
+    snapshots: Snapshots
+    earlier: Earlier
+    page_turns: Turns
+
+
+class Measuring(Protocol):
+    """As much of it as balances are worked out from."""
+
+    @property
+    def holdings(self) -> Holdings: ...
+
+    @property
+    def metrics(self) -> MetricCatalog: ...
+
+    @property
+    def recent(self) -> PhaseReader: ...
+
+    @property
+    def snapshots(self) -> Snapshots: ...
 
 
 def backend_of(request: Request) -> Backend:

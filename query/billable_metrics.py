@@ -12,7 +12,7 @@ from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from meterhouse.domain.errors import Invalid
 from query.answers import failures
-from query.backend import Backend, Merchant, Ports
+from query.backend import Merchant, Ports
 from query.fields import (
     Dimensions,
     ItemId,
@@ -26,6 +26,7 @@ from query.fields import (
     ValuePath,
     checked_id,
 )
+from query.filing import product_of_charge
 from query.products import own_merchant, refuse_nulls
 from query.route import new_router
 from query.wire import BillableMetricBody, ListBody, pagination
@@ -39,7 +40,9 @@ _NULLABLE = ("event_type", "item_id", "value_property", "group_by", "event_from"
 class NewBillableMetric(BaseModel):
     """`aggregation` may also be LAST, the other name of LATEST. COUNT keeps no valueProperty.
 
-    Without `productId` it belongs to the merchant's oldest product; without `eventType` it counts nothing.
+    Without `productId` it belongs to the item's product, or else to the merchant's oldest. Without
+    `eventType` it counts nothing, and neither does a SUM, AVG, MIN, MAX or LATEST without `valueProperty`:
+    then its events are unusable, for that reason.
     """
 
     model_config = _CAMEL
@@ -97,9 +100,7 @@ class BillableMetricsAsked(BaseModel):
 async def create(body: NewBillableMetric, merchant: Merchant, ports: Ports) -> BillableMetricBody:
     """Define a billable metric. It also counts the events that are here already."""
     own_merchant(body.merchant_id, merchant)
-    if body.event_type is not None:
-        require_value(body.aggregation, body.value_property)
-    product_id = await _product_of(body, merchant, ports)
+    product_id = await product_of_charge(body.product_id, body.item_id, merchant, ports)
     now = ports.clock.now()
     metric = BillableMetric(
         id=new_id("bm"),
@@ -119,21 +120,6 @@ async def create(body: NewBillableMetric, merchant: Merchant, ports: Ports) -> B
         updated_at=now,
     )
     return BillableMetricBody.of(await ports.metrics.create(metric))
-
-
-def require_value(aggregation: Aggregation, value_property: str | None) -> None:
-    """Raises Invalid where there would be nothing to add up."""
-    if aggregation.needs_value and value_property is None:
-        raise Invalid.field("valueProperty", f"is required for {aggregation}", "required")
-
-
-async def _product_of(body: NewBillableMetric, merchant: str, ports: Backend) -> str:
-    if body.product_id is not None:
-        return (await ports.products.get(merchant, body.product_id)).id
-    oldest = (await ports.products.page(merchant, 1, 0)).items
-    if not oldest:
-        raise Invalid.field("productId", "is required, as the merchant has no product yet", "required")
-    return oldest[0].id
 
 
 @router.get("/v0/billableMetrics", operation_id="listBillableMetrics", responses=failures(400, 403))
@@ -182,11 +168,7 @@ def decide_changes(stands: BillableMetric, asked: dict[str, object]) -> dict[str
     refuse_nulls(asked, *_NULLABLE)
     if stands.aggregation is Aggregation.COUNT:
         asked.pop("value_property", None)
-    event_type = asked.get("event_type", stands.event_type)
     value_property = asked.get("value_property", stands.value_property)
-    if stands.aggregation.needs_value and value_property is None:
-        if asked.keys() & {"value_property"} and stands.value_property is not None:
-            raise Invalid.field("valueProperty", f"cannot be cleared for {stands.aggregation}", "required")
-        if event_type is not None and asked.keys() & {"event_type", "value_property"}:
-            raise Invalid.field("valueProperty", f"is required for {stands.aggregation}", "required")
+    if stands.aggregation.needs_value and value_property is None and stands.value_property is not None:
+        raise Invalid.field("valueProperty", f"cannot be cleared for {stands.aggregation}", "required")
     return asked

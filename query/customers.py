@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.errors import Invalid
-from query.answers import failures, json_answer
+from query.answers import failures, model_answer
 from query.backend import Backend, Merchant, Ports
 from query.fields import (
     ConsumerId,
@@ -176,7 +176,7 @@ async def page(asked: Annotated[CustomersAsked, Query()], merchant: Merchant, po
     wanted = CustomerFilter(name=asked.name, email=asked.email, external_id=asked.external_id)
     found = await ports.customers.page(merchant, wanted, asked.limit, asked.offset)
     data = [CustomerBody.of(customer) for customer in found.items]
-    return _answer(ListBody(data=data, pagination=pagination(found, asked.limit, asked.offset)))
+    return model_answer(ListBody(data=data, pagination=pagination(found, asked.limit, asked.offset)))
 
 
 _ONE: dict[int | str, dict[str, Any]] = {200: {"model": CustomerBody, "description": "The customer."}}
@@ -190,7 +190,7 @@ _ONE: dict[int | str, dict[str, Any]] = {200: {"model": CustomerBody, "descripti
 )
 async def get(id: str, merchant: Merchant, ports: Ports) -> Response:
     """Get a customer."""
-    return _answer(CustomerBody.of(await ports.customers.get(merchant, _checked(id))))
+    return model_answer(CustomerBody.of(await ports.customers.get(merchant, _checked(id))))
 
 
 @router.patch(
@@ -204,9 +204,9 @@ async def update(id: str, body: CustomerChanges, merchant: Merchant, ports: Port
     id = _checked(id)
     changes = decide_changes(body.model_dump(exclude_unset=True))
     if not changes:
-        return _answer(CustomerBody.of(await ports.customers.get(merchant, id)))
+        return model_answer(CustomerBody.of(await ports.customers.get(merchant, id)))
     changes["updated_at"] = ports.clock.now()
-    return _answer(CustomerBody.of(await ports.customers.update(merchant, id, changes)))
+    return model_answer(CustomerBody.of(await ports.customers.update(merchant, id, changes)))
 
 
 def decide_changes(asked: dict[str, Any]) -> dict[str, object]:
@@ -217,16 +217,13 @@ def decide_changes(asked: dict[str, Any]) -> dict[str, object]:
     return asked | settings
 
 
-@router.delete("/v0/customers/{id}", status_code=204, operation_id="deleteCustomer", responses=failures(404))
+@router.delete(
+    "/v0/customers/{id}", status_code=204, operation_id="deleteCustomer", responses=failures(404, 409)
+)
 async def delete(id: str, merchant: Merchant, ports: Ports) -> None:
     """Delete a customer. Its externalId is free again; what is known of the consumer stays."""
-    await ports.customers.delete(merchant, _checked(id))
+    await ports.customers.delete(merchant, _checked(id), ports.clock.now())
 
 
 def _checked(id: str) -> str:
     return checked_id(id, "cus", "customer")
-
-
-def _answer(body: BaseModel) -> Response:
-    """200 with `body`, whose numbers keep their digits."""
-    return json_answer(body.model_dump(by_alias=True))

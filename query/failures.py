@@ -60,12 +60,12 @@ async def _on_ours(request: Request, error: Exception) -> Response:
 
 async def _on_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = tuple([_problem(one) for one in error.errors()])
+    problems = tuple([problem_of(one) for one in error.errors()])
     message = "; ".join([f"{problem.field}: {problem.message}" for problem in problems[:5]])
     return answer_to(Invalid(message, problems))
 
 
-def _problem(found: Mapping[str, Any]) -> Problem:
+def problem_of(found: Mapping[str, Any]) -> Problem:
     """One of pydantic's findings: where it is in the request's own words, and what to do about it."""
     kind: str = found["type"]
     place = [part for part in found["loc"][1:] if not str(part).startswith("[")]  # of pydantic's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -73,6 +74,20 @@ def _rates(value: object) -> object:
     return value if isinstance(value, dict) else {"default": value}
 
 
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise ValueError("must be an ISO 8601 duration of years, months, weeks and days, such as P1M")
+    return text
+
+
+def _decimal(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(_DECIMAL, value, re.ASCII):
+        raise ValueError("must be a decimal number as text, such as 0.05")
+    return Decimal(value)
+
+
+_DURATION: Final = re.compile(r"P(?=[0-9])([0-9]{1,4}Y)?([0-9]{1,4}M)?([0-9]{1,4}W)?([0-9]{1,4}D)?", re.ASCII)
+_DECIMAL: Final = r"-?[0-9]{1,65}(\.[0-9]{1,18})?"
 _NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _NO_NUL: Final = r"^[^\x00]*$"
 _POSITIONS: Final = r"^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18})*$"
@@ -132,11 +147,29 @@ MerchantId = Annotated[str, Field(pattern="^org_[a-zA-Z0-9]+$", max_length=255)]
 ProductId = Annotated[str, Field(pattern="^prod_[a-zA-Z0-9]+$", max_length=255)]
 ItemId = Annotated[str, Field(pattern="^itm_[a-zA-Z0-9]+$", max_length=255)]
 
+FeatureKey = Annotated[
+    str,
+    Field(
+        pattern="^[a-z0-9]+(?:[-_][a-z0-9]+)*$",
+        max_length=255,
+        description="Small letters and digits, in words that single hyphens or underscores join.",
+    ),
+]
+
+BillableMetricId = Annotated[str, Field(pattern="^bm_[a-zA-Z0-9]+$", max_length=255)]
+FeatureId = Annotated[str, Field(pattern="^feat_[a-zA-Z0-9]+$", max_length=255)]
+FeeId = Annotated[str, Field(pattern="^fee_[a-zA-Z0-9]+$", max_length=255)]
+CostId = Annotated[str, Field(pattern="^cst_[a-zA-Z0-9]+$", max_length=255)]
+PricingUnitId = Annotated[str, Field(pattern="^pu_[a-zA-Z0-9]+$", max_length=255)]
+
+CustomerId = Annotated[str, Field(pattern="^cus_[a-zA-Z0-9]+$", max_length=255)]
+SubscriptionId = Annotated[str, Field(pattern="^sub_[a-zA-Z0-9]+$", max_length=255)]
 ConsumerId = Annotated[str, Field(pattern="^org_[a-zA-Z0-9]+$", max_length=255)]
 
 Line = Annotated[str, Field(pattern=_NO_CONTROLS, min_length=1, max_length=255)]
 Part = Annotated[str, Field(pattern=_NO_CONTROLS, min_length=3, max_length=255)]
 MaybeLine = Annotated[str, Field(pattern=_NO_CONTROLS, max_length=255)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])]
 Email = Annotated[str, Field(pattern=_EMAIL, max_length=255)]
 Country = Annotated[str, Field(pattern="^[a-zA-Z]{2}$", description="Two letters (ISO 3166-1 alpha-2).")]
 Prose = Annotated[str, Field(pattern=_NO_NUL, max_length=10_000)]
@@ -189,6 +222,29 @@ TaxRatesOrOne = Annotated[
     BeforeValidator(_rates),
     Field(max_length=100),
     WithJsonSchema({"anyOf": [_TAX_RATE, _TAX_RATES]}),
+]
+
+Duration = Annotated[
+    str,
+    Field(max_length=50),
+    AfterValidator(_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^P([0-9]{1,4}[YMWD])+$",
+            "description": "An ISO 8601 duration of years, months, weeks and days, in this order.",
+            "examples": ["P1M"],
+        }
+    ),
+]
+# A number of which nothing is rounded, but for text or a float: 1.50 stays 1.50.
+Number = Annotated[Decimal, BeforeValidator(_number)]
+DecimalText = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_DECIMAL}$", "description": "A decimal number as text."}
+    ),
 ]
 
 # Values of one parameter that is repeated; all of them together still fit into a URL.

@@ -36,6 +36,12 @@ class LinkingReader:
     async def usage(self, question: UsageQuestion) -> Usage:
         return await self.reader.usage(replace(question, links=await self._links(question)))
 
+    async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
+        if not questions:
+            return []
+        links = await self._links(questions[0])
+        return await self.reader.usages([replace(question, links=links) for question in questions])
+
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
         if question.name == SUBJECT:
             links = await self.customers.linked(question.definition.namespace)

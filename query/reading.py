@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -12,7 +12,7 @@ from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position, render_positions
 from meterhouse.domain.window import Window
 from meterhouse.ports import Serving
-from query.backend import Backend
+from query.backend import Backend, Measuring
 from query.freshness import Patience
 
 T = TypeVar("T")
@@ -41,9 +41,13 @@ async def fresh_serving(
         await patience.for_positions()
         await patience.for_version(serving, current)
         serving = await current()
+    return serving, await counted_header(backend)
+
+
+async def counted_header(backend: Backend) -> dict[str, str]:
+    """Says how far the log is counted by now, so at least in whatever is asked for next."""
     counted = await backend.watermark.counted()
-    headers = {COUNTED: render_positions(tuple(Position(*one) for one in sorted(counted.items())))}
-    return serving, headers
+    return {COUNTED: render_positions(tuple(Position(*one) for one in sorted(counted.items())))}
 
 
 async def fresh_servings(backend: Backend, merchant: str, positions: Sequence[Position]) -> Sequence[Serving]:
@@ -83,6 +87,31 @@ async def steady_all(backend: Backend, merchant: str, ask: Callable[[Sequence[Se
     return answer
 
 
+async def steady_some(
+    backend: Measuring, merchant: str, ids: Sequence[str], ask: Callable[[Sequence[Serving]], Awaitable[T]]
+) -> T:
+    """The same for some of them."""
+
+    async def current() -> Sequence[Serving]:
+        return [await backend.metrics.get(merchant, id) for id in ids]
+
+    _, answer = await _steady(await current(), current, ask, f"the definition of {' or '.join(ids)}")
+    return answer
+
+
+async def steady_remaining(
+    backend: Backend, merchant: str, ids: Collection[str], ask: Callable[[Sequence[Serving]], Awaitable[T]]
+) -> tuple[Sequence[Serving], T]:
+    """The same for those of a merchant's metrics that have these ids, while they are there."""
+    current = partial(servings_of, backend, merchant, ids)
+    return await _steady(await current(), current, ask, "what is counted")
+
+
+async def servings_of(backend: Backend, merchant: str, ids: Collection[str]) -> Sequence[Serving]:
+    """Those of the merchant's metrics that have these ids."""
+    return [one for one in await backend.directory.serving(merchant) if one.metric.id in ids]
+
+
 async def _steady(
     servings: Sequence[Serving],
     current: Callable[[], Awaitable[Sequence[Serving]]],
@@ -102,6 +131,7 @@ def _definitions(servings: Sequence[Serving]) -> list[Definition]:
     return [one.shown.definition for one in servings]
 
 
-def state_header(serving: Serving) -> dict[str, str]:
+def state_header(*servings: Serving) -> dict[str, str]:
     """Says that a first backfill still runs, so that the answer may lack earlier events (decision 27)."""
-    return {} if serving.shown.state is VersionState.ACTIVE else {STATE: "building"}
+    is_complete = all(one.shown.state is VersionState.ACTIVE for one in servings)
+    return {} if is_complete else {STATE: "building"}

@@ -35,13 +35,9 @@ class _Line:
 
 
 @dataclass(slots=True)
-class FairReader:
-    """A UsageReader that works on `at_once` questions of a merchant; up to `max_waiting` more wait.
+class Turns:
+    """Works on `at_once` questions of a merchant; up to `max_waiting` more wait."""
 
-    Raises TooManyRequests for one more.
-    """
-
-    reader: UsageReader
     at_once: int
     max_waiting: int
     _lines: defaultdict[str, _Line] = field(init=False)
@@ -49,36 +45,9 @@ class FairReader:
     def __post_init__(self) -> None:
         self._lines = defaultdict(lambda: _Line(anyio.Semaphore(self.at_once)))
 
-    async def usage(self, question: UsageQuestion) -> Usage:
-        async with self._turn(question.definition.namespace):
-            return await self.reader.usage(question)
-
-    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
-        async with self._turn(question.definition.namespace):
-            return await self.reader.texts(question)
-
-    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
-        async with self._turn(definition.namespace):
-            return await self.reader.dimensions(definition, period)
-
-    async def events(self, question: EventPageQuestion) -> EventPage:
-        async with self._turn(question.definition.namespace):
-            return await self.reader.events(question)
-
-    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
-        async with self._turn(search.filter.namespace):
-            return await self.reader.search(search)
-
-    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
-        async with self._turn(asked.filter.namespace):
-            return await self.reader.count(asked)
-
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
-        async with self._turn(namespace):
-            return await self.reader.lookup(namespace, event_id, source)
-
     @asynccontextmanager
-    async def _turn(self, merchant: str) -> AsyncIterator[None]:
+    async def turn(self, merchant: str) -> AsyncIterator[None]:
+        """One of the merchant's questions, when it is its turn. Raises TooManyRequests for one too many."""
         line = self._lines[merchant]
         if line.present >= self.at_once + self.max_waiting:
             raise TooManyRequests(f"{self.max_waiting} questions of this merchant are waiting already")
@@ -90,3 +59,45 @@ class FairReader:
             line.present -= 1
             if not line.present:
                 self._lines.pop(merchant, None)
+
+
+@dataclass(frozen=True, slots=True)
+class FairReader:
+    """A UsageReader whose questions take turns. Raises TooManyRequests."""
+
+    reader: UsageReader
+    turns: Turns
+
+    async def usage(self, question: UsageQuestion) -> Usage:
+        async with self.turns.turn(question.definition.namespace):
+            return await self.reader.usage(question)
+
+    async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
+        if not questions:
+            return []
+        async with self.turns.turn(questions[0].definition.namespace):
+            return await self.reader.usages(questions)
+
+    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
+        async with self.turns.turn(question.definition.namespace):
+            return await self.reader.texts(question)
+
+    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
+        async with self.turns.turn(definition.namespace):
+            return await self.reader.dimensions(definition, period)
+
+    async def events(self, question: EventPageQuestion) -> EventPage:
+        async with self.turns.turn(question.definition.namespace):
+            return await self.reader.events(question)
+
+    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
+        async with self.turns.turn(search.filter.namespace):
+            return await self.reader.search(search)
+
+    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
+        async with self.turns.turn(asked.filter.namespace):
+            return await self.reader.count(asked)
+
+    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+        async with self.turns.turn(namespace):
+            return await self.reader.lookup(namespace, event_id, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -36,7 +36,7 @@ def usage_body(
     body: dict[str, object] = {
         "object": "meter",
         "billableMetricId": definition.billable_metric_id,
-        "totalValue": exact(usage.total.value(aggregation)),
+        "totalValue": msgspec.Raw(exact(usage.total.value(aggregation))),
     }
     groups = ranked(usage.groups, aggregation)
     shown = groups if page is None else groups[page.offset : page.offset + page.limit]
@@ -64,26 +64,41 @@ def only(cells: Sequence[UsageCell], groups: set[Group] | None) -> Sequence[Usag
     return cells if groups is None else [cell for cell in cells if cell.group in groups]
 
 
-def _windowed(cells: Sequence[UsageCell], values: Sequence[msgspec.Raw]) -> list[dict[str, object]]:
-    window, start, end = None, "", ""
-    rows: list[dict[str, object]] = []
+# An answer has tens of thousands of cells: as objects to encode they would take four times as long.
+
+
+def _windowed(cells: Sequence[UsageCell], values: Sequence[bytes]) -> msgspec.Raw:
+    window, head = None, b""
+    rows: list[bytes] = []
     for cell, value in zip(cells, values, strict=True):
         if cell.window is not window:  # many cells share one
             window = cell.window
             assert window is not None, "windows were asked for"
-            start, end = render(window.start), render(window.end)
-        rows.append({"windowStart": start, "windowEnd": end, "value": value})
-    return rows
+            bounds = {"windowStart": render(window.start), "windowEnd": render(window.end)}
+            head = _open(bounds)
+        rows.append(b'%b,"value":%b}' % (head, value))
+    return _array(rows)
 
 
 def _grouped(
-    group_by: Group, cells: Sequence[UsageCell | GroupTotal], values: Sequence[msgspec.Raw]
-) -> list[dict[str, object]]:
-    return [
-        {
-            "groupBy": dict(zip(group_by, cell.group, strict=True)),
-            "value": value,
-            "eventCount": cell.reading.count,
-        }
-        for cell, value in zip(cells, values, strict=True)
-    ]
+    group_by: Group, cells: Sequence[UsageCell | GroupTotal], values: Sequence[bytes]
+) -> msgspec.Raw:
+    heads = {
+        group: _open({"groupBy": dict(zip(group_by, group, strict=True))})
+        for group in {cell.group for cell in cells}
+    }
+    return _array(
+        [
+            b'%b,"value":%b,"eventCount":%d}' % (heads[cell.group], value, cell.reading.count)
+            for cell, value in zip(cells, values, strict=True)
+        ]
+    )
+
+
+def _open(fields: Mapping[str, object]) -> bytes:
+    """A JSON object of these fields that more may follow in."""
+    return msgspec.json.encode(fields).removesuffix(b"}")
+
+
+def _array(rows: Sequence[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[%b]" % b",".join(rows))

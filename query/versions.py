@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import Path
 
-from meterhouse.domain.instant import render
 from meterhouse.ports import VersionProgress
 from query.answers import failures
 from query.backend import Backend, Merchant, Ports
 from query.fields import checked_id
 from query.route import new_router
-from query.wire import VersionBody, VersionListBody
+from query.wire import VersionBody, VersionListBody, moment
 
 router = new_router()
 
@@ -56,7 +55,7 @@ def body_of(progress: VersionProgress) -> VersionBody:
         event_type=definition.event_type,
         value_property=None if definition.value_path is None else f"$.{'.'.join(definition.value_path)}",
         group_by=paths or None,
-        event_from=None if definition.event_from is None else render(definition.event_from),
+        event_from=moment(definition.event_from),
         records_counted=progress.counted,
         records_total=progress.total,
     )

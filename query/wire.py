@@ -16,7 +16,8 @@ from pydantic.alias_generators import to_camel
 
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Product
 from meterhouse.domain.customer import Consumer, Customer, missing_for_tax
-from meterhouse.domain.instant import render
+from meterhouse.domain.feature import Feature, FeatureType
+from meterhouse.domain.instant import Instant, render
 from meterhouse.ports import Page
 
 T = TypeVar("T")
@@ -59,6 +60,33 @@ class ProductBody(Wire):
             metadata=product.metadata,
             created_at=render(product.created_at),
             updated_at=render(product.updated_at),
+        )
+
+
+class FeatureBody(Wire):
+    id: str
+    object: Literal["feature"] = "feature"
+    key: str
+    name: str
+    type: FeatureType
+    merchant_id: str
+    product_id: str
+    metadata: dict[str, str]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, feature: Feature) -> FeatureBody:
+        return cls(
+            id=feature.id,
+            key=feature.key,
+            name=feature.name,
+            type=feature.type,
+            merchant_id=feature.merchant_id,
+            product_id=feature.product_id,
+            metadata=dict(feature.metadata),
+            created_at=render(feature.created_at),
+            updated_at=render(feature.updated_at),
         )
 
 
@@ -178,7 +206,7 @@ class BillableMetricBody(Wire):
             event_type=metric.event_type,
             value_property=metric.value_property,
             group_by=metric.group_by,
-            event_from=None if metric.event_from is None else render(metric.event_from),
+            event_from=moment(metric.event_from),
             created_at=render(metric.created_at),
             updated_at=render(metric.updated_at),
         )
@@ -188,6 +216,11 @@ class ListBody(Wire, Generic[T]):
     object: Literal["list"] = "list"
     data: list[T]
     pagination: Pagination
+
+
+def moment(instant: Instant | None) -> str | None:
+    """RFC 3339, or null."""
+    return None if instant is None else render(instant)
 
 
 def pagination(page: Page[Any], limit: int, offset: int) -> Pagination:
@@ -319,7 +352,7 @@ class MeterEventListBody(Wire):
 
 
 class OutcomeBody(Wire):
-    """What one billable metric made of the event. Values are decimal strings."""
+    """What one billable metric, or one cost, made of the event. Values are decimal strings."""
 
     billable_metric_id: str
     name: str
@@ -434,6 +467,22 @@ class ErrorBody(BaseModel):
 
     error: str
     message: str
+
+
+class BlockerBody(BaseModel):
+    """How many objects of a type stand in the way, and some of them."""
+
+    type: str
+    count: int
+    items: list[dict[str, str | int]]
+
+
+class BlockersBody(BaseModel):
+    blockers: list[BlockerBody]
+
+
+class BlockedBody(ErrorBody):
+    details: BlockersBody
 
 
 class FieldProblem(BaseModel):

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 
+from deploy.local.machine import NO_CERTIFICATES
 from tests.running import Server
 
 Json = dict[str, Any]
@@ -31,7 +32,7 @@ class Api:
 
     def __init__(self, url: str, key: str = "mh_dev") -> None:
         headers = {"authorization": f"Bearer {key}"}
-        self.client = httpx.Client(base_url=url, headers=headers, timeout=30)
+        self.client = httpx.Client(base_url=url, headers=headers, timeout=30, verify=NO_CERTIFICATES)
         self.positions: dict[str, int] = {}
 
     @classmethod
@@ -80,9 +81,26 @@ class Api:
         created: Json = decode(response.content)
         return created
 
-    def get(self, path: str, **params: str) -> Json:
+    def create_cost(self, event_type: str, aggregation: str, unit_cost: Decimal, **fields: object) -> Json:
+        """A cost in dollars of the merchant `org_dev`."""
+        body = {
+            "type": "metered",
+            "name": f"cost {next(_numbers)}",
+            "unitCost": unit_cost,
+            "currency": "USD",
+            "productId": "prod_dev",
+            "aggregation": aggregation,
+            "eventType": event_type,
+        }
+        headers = {"content-type": "application/json"}
+        response = self.client.post("/v0/costs", content=_encode(body | fields), headers=headers)
+        assert response.status_code == 201, response.text
+        created: Json = decode(response.content)
+        return created
+
+    def get(self, path: str, **params: str | Sequence[str]) -> Json:
         """GET `path`, which must answer 200, after everything posted here is counted."""
-        response = self.client.get(path, params=self._after() | params)
+        response = self.client.get(path, params={**self._after(), **params})
         assert response.status_code == 200, f"{response.request.url}: {response.status_code} {response.text}"
         answer: Json = decode(response.content)
         return answer

@@ -1,4 +1,4 @@
-"""docs/instruments.md and docs/settings.md, made from the code.
+"""docs/instruments.md, docs/settings.md and docs/compatibility.md, made from the code.
 
 `uv run python -m tests.documents` writes them; tests/unit/test_documents.py keeps the files equal to it.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -24,13 +26,17 @@ from meterhouse.settings import (
     LogSettings,
     QuerySettings,
     TelemetrySettings,
+    WebhookSettings,
 )
 from meterhouse.telemetry.instruments import (
     AggregatorInstruments,
     IngestInstruments,
+    NotifierInstruments,
     PoolInstruments,
     QueryInstruments,
 )
+from query.app import ROUTERS
+from query.not_offered import offered
 
 _DOCS: Final = Path(__file__).parents[1] / "docs"
 _HOW: Final = "<!-- made by `uv run python -m tests.documents`; tests/unit/test_documents.py compares -->"
@@ -39,6 +45,7 @@ INSTRUMENTS: Final[dict[str, Callable[[CollectorRegistry], object]]] = {
     "ingest": IngestInstruments,
     "aggregator": AggregatorInstruments,
     "query": QueryInstruments,
+    "notifier, in the aggregator": NotifierInstruments,
     "all, as far as they have the pool": PoolInstruments,
 }
 
@@ -46,6 +53,7 @@ _SETTINGS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("ingest", IngestSettings),
     ("aggregator", AggregatorSettings),
     ("query", QuerySettings),
+    ("Webhooks", WebhookSettings),
     ("The event log on Kafka", KafkaSettings),
     ("The catalog on PostgreSQL", CatalogSettings),
     ("ClickHouse", ClickHouseSettings),
@@ -128,7 +136,31 @@ def _shown(default: object) -> str:
     return f"`{default}`"
 
 
-DOCUMENTS: Final = {_DOCS / "instruments.md": instruments, _DOCS / "settings.md": settings}
+def compatibility() -> str:
+    """docs/compatibility.md."""
+    found = list(offered(ROUTERS))
+    there = sum(is_offered for *_, is_offered in found)
+    lines = [
+        "# Compatibility",
+        _HOW,
+        "",
+        f"The published Paygentic clients have {len(found)} operations; {there} of them are offered.",
+        'Any other one answers 501 in the shape of errors, with "is not offered by meterhouse".',
+    ]
+    for group, operations in groupby(found, key=itemgetter(0)):
+        lines += ["", f"## {group}", "", "| operation | | offered |", "|---|---|---|"]
+        lines += [
+            f"| `{one.accessor}` | {one.method} `{one.path}` | {'yes' if is_offered else '501'} |"
+            for _, one, is_offered in operations
+        ]
+    return "\n".join(lines) + "\n"
+
+
+DOCUMENTS: Final = {
+    _DOCS / "instruments.md": instruments,
+    _DOCS / "settings.md": settings,
+    _DOCS / "compatibility.md": compatibility,
+}
 
 if __name__ == "__main__":
     for path, make in DOCUMENTS.items():

@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import httpx
 
-from meterhouse.adapters.cloudevents_json import parse_data
-from meterhouse.assembly import reader_of_events
+from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.assembly import holdings_of, reader_of_events, sales_of, subscribed_of, told_of
 from meterhouse.domain.billable_metric import (
     BillableMetric,
     Definition,
     MetricVersion,
     Product,
     VersionState,
-    parse_path,
 )
-from meterhouse.domain.condition import holds
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter, caseless
-from meterhouse.domain.disposition import Counted, Disposition, disposition_of
 from meterhouse.domain.errors import Conflict, NotFound
-from meterhouse.domain.event import Event, value_hash
-from meterhouse.domain.event_search import (
-    DUPLICATE,
-    EVER,
-    EventCount,
-    EventFilter,
-    EventPlace,
-    EventSearch,
-    EventStatistics,
-)
+from meterhouse.domain.event import Event
+from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
-from meterhouse.domain.matching import outcome_of
-from meterhouse.domain.position import Position
-from meterhouse.domain.rollup import Latest, RollupState
-from meterhouse.domain.usage import (
-    DimensionCount,
-    EventPage,
-    EventPageQuestion,
-    GroupTotal,
-    Repeat,
-    StoredEvent,
-    TextCount,
-    TextsQuestion,
-    Usage,
-    UsageCell,
-    UsageQuestion,
-)
-from meterhouse.domain.window import Window
 from meterhouse.ports import Page, Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
+from tests.fakes_usage import FakePhases, FakeUsage, definition_of
 
 KEY = "key_a"
 MERCHANT = "org_a"
@@ -63,23 +35,8 @@ OTHER_KEY = "key_b"
 OTHER_MERCHANT = "org_b"
 NOW = 1_777_636_800_000_000  # 2026-05-01T12:00:00Z
 
-Group = tuple[str, ...]
-Row = tuple[Event, int, Counted]
-
-
-def definition_of(metric: BillableMetric) -> Definition:
-    """What a billable metric counts."""
-    dimensions = sorted((metric.group_by or {}).items())
-    return Definition(
-        billable_metric_id=metric.id,
-        version=metric.version,
-        namespace=metric.merchant_id,
-        aggregation=metric.aggregation,
-        event_type=metric.event_type,
-        value_path=None if metric.value_property is None else parse_path(metric.value_property),
-        dimensions=tuple((name, parse_path(path)) for name, path in dimensions),
-        event_from=metric.event_from,
-    )
+# What is sold is tested over real databases (tests/contract); here it cannot be reached.
+_NOWHERE = "sqlite:////nowhere/catalog.sqlite3"
 
 
 class FakeProducts:
@@ -105,6 +62,51 @@ class FakeProducts:
     async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> Product:
         self.rows[id] = replace(await self.get(merchant_id, id), **changes)
         return self.rows[id]
+
+
+class FakeFeatures:
+    """Implements FeatureCatalog."""
+
+    def __init__(self, products: FakeProducts) -> None:
+        self.products = products
+        self.rows: dict[str, Feature] = {}
+
+    async def create(self, feature: Feature) -> Feature:
+        await self.products.get(feature.merchant_id, feature.product_id)
+        self._require_free(feature)
+        self.rows[feature.id] = feature
+        return feature
+
+    async def get(self, merchant_id: str, id: str) -> Feature:
+        feature = self.rows.get(id)
+        if feature is None or feature.merchant_id != merchant_id:
+            raise NotFound(f"there is no feature {id}")
+        return feature
+
+    async def page(
+        self, merchant_id: str, product_id: str, key: str | None, limit: int, offset: int
+    ) -> Page[Feature]:
+        await self.products.get(merchant_id, product_id)
+        found = tuple(
+            one for one in self.rows.values() if one.product_id == product_id and key in (None, one.key)
+        )
+        return Page(found[offset : offset + limit], len(found))
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, Any]) -> Feature:
+        changed = replace(await self.get(merchant_id, id), **changes)
+        self._require_free(changed)
+        self.rows[id] = changed
+        return changed
+
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
+        await self.get(merchant_id, id)
+        del self.rows[id]
+
+    def _require_free(self, feature: Feature) -> None:
+        for other in self.rows.values():
+            same = (other.product_id, other.key) == (feature.product_id, feature.key)
+            if same and other.id != feature.id:
+                raise Conflict(f"the key {feature.key} is taken by the feature {other.id}")
 
 
 class FakeCustomers:
@@ -153,12 +155,16 @@ class FakeCustomers:
         self.rows[id] = replace(customer, notifications=wanted, **others)
         return self.rows[id]
 
-    async def delete(self, merchant_id: str, id: str) -> None:
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
         await self.get(merchant_id, id)
         del self.rows[id]
 
     async def linked(self, merchant_id: str) -> Mapping[str, str]:
         return {one.external_id: one.id for one in self._own(merchant_id) if one.external_id is not None}
+
+    async def names(self, merchant_id: str, ids: Sequence[str] | None) -> Mapping[str, str]:
+        own = self._own(merchant_id)
+        return {one.id: one.consumer.name for one in own if ids is None or one.id in ids}
 
     async def external_ids(self, merchant_id: str, ids: Sequence[str]) -> Mapping[str, str]:
         linked = await self.linked(merchant_id)
@@ -234,13 +240,6 @@ class FakeMetrics:
         return [await self.get(metric.merchant_id, metric.id) for metric in self.rows.values()]
 
 
-def window_in(question: UsageQuestion | EventStatistics, at: Instant) -> Window | None:
-    """The window of the question that `at` lies in."""
-    if question.window_size is not None:
-        return question.window_size.window_of(at)
-    return next((window for window in question.local_windows if at in window), None)
-
-
 @dataclass
 class FakeVersions:
     """Implements VersionCatalog over metrics whose versions are counted as soon as they are activated."""
@@ -269,160 +268,6 @@ class FakeVersions:
         rows[id] = replace(rows[id], version=active.version, event_type=active.event_type)
 
 
-def _subject(event: Event, links: Mapping[str, str]) -> str:
-    return event.subject or links.get(event.external_subject, "")
-
-
-class FakeUsage:
-    """Implements UsageReader by folding every event for every question."""
-
-    def __init__(self) -> None:
-        self.events_of_log: list[Event] = []
-        self.repeats: dict[str, tuple[Repeat, ...]] = {}
-
-    async def usage(self, question: UsageQuestion) -> Usage:
-        cells: dict[tuple[Window | None, Group], RollupState] = defaultdict(RollupState)
-        groups: dict[Group, RollupState] = defaultdict(RollupState)
-        total = RollupState()
-        for event, offset, counted in self._rows(question.definition, question.period):
-            named = dict(zip(question.definition.dimension_names, counted.dimensions, strict=True))
-            named["subject"] = _subject(event, question.links)
-            if not holds(question.condition, named.__getitem__):
-                continue
-            window = window_in(question, event.time)
-            group = tuple(named[name] for name in question.group_by)
-            state = _state(event, offset, counted)
-            total = total.merge(state)
-            cells[window, group] = cells[window, group].merge(state)
-            groups[group] = groups[group].merge(state)
-        asked = question.has_windows or question.group_by
-        ordered = sorted(cells.items(), key=lambda one: (one[0][0] or Window(0, 0), one[0][1]))
-        return Usage(
-            total.reading(),
-            tuple(UsageCell(window, group, one.reading()) for (window, group), one in ordered)
-            if asked
-            else (),
-            tuple(GroupTotal(group, one.reading()) for group, one in groups.items())
-            if question.group_by
-            else (),
-        )
-
-    async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
-        found = Counter(self._texts(question.definition, question.period, question.name, question.links))
-        listed = [
-            TextCount(text, number)
-            for text, number in sorted(found.items())
-            if text.startswith(question.prefix) and (question.after is None or text > question.after)
-        ]
-        return listed[: question.limit]
-
-    async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
-        some = {
-            name: [text for text in self._texts(definition, period, name, {}) if text]
-            for name in definition.dimension_names
-        }
-        return [DimensionCount(name, len(set(texts)), len(texts)) for name, texts in some.items()]
-
-    def _texts(
-        self, definition: Definition, period: Window, name: str, links: Mapping[str, str]
-    ) -> list[str]:
-        names = (*definition.dimension_names, "subject")
-        rows = self._rows(definition, period)
-        return [
-            (*counted.dimensions, _subject(event, links))[names.index(name)] for event, _, counted in rows
-        ]
-
-    async def events(self, question: EventPageQuestion) -> EventPage:
-        wanted = {
-            "external_id": question.external_id,
-            "external_subject": question.external_subject,
-        }
-        links = {} if question.linked is None else {question.linked: question.subject or ""}
-        found = [
-            event
-            for event, _, _ in self._rows(question.definition, question.period)
-            if all(text is None or getattr(event, name) == text for name, text in wanted.items())
-            and question.subject in (None, _subject(event, links))
-        ]
-        found.sort(key=lambda event: event.time, reverse=True)
-        return EventPage(tuple(found[question.offset : question.offset + question.limit]), len(found))
-
-    async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
-        found = [
-            (EventPlace(event.received_at, 0, offset), event, offset)
-            for offset, event in enumerate(self.events_of_log)
-            if self._matches(search.filter, event)
-        ]
-        newest_first = sorted(found, reverse=True)
-        older = [one for one in newest_first if search.before is None or one[0] < search.before]
-        return [self._stored(event, offset) for _, event, offset in older[: search.limit]]
-
-    async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
-        counts: Counter[tuple[Window | None, str, str]] = Counter()
-        for event in self.events_of_log:
-            if self._matches(asked.filter, event):
-                became = _disposition(asked.filter.definitions, event)
-                counts[window_in(asked, event.received_at), event.type, became] += 1
-            if self._matches(replace(asked.filter, received=EVER), event) and not asked.filter.disposition:
-                for repeat in self.repeats.get(event.id, ()):
-                    if repeat.received_at in asked.filter.received:
-                        counts[window_in(asked, repeat.received_at), event.type, DUPLICATE] += 1
-        ordered = sorted(counts.items(), key=lambda one: (one[0][0] or Window(0, 0), one[0][1:]))
-        return [EventCount(*key, number) for key, number in ordered]
-
-    def _matches(self, filter: EventFilter, event: Event) -> bool:
-        counted_by = filter.counted_by
-        return (
-            event.namespace == filter.namespace
-            and event.received_at in filter.received
-            and event.time in filter.time
-            and all(getattr(event, column) in texts for column, texts in filter.texts.items())
-            and filter.disposition in (None, _disposition(filter.definitions, event))
-            and (counted_by is None or _disposition((counted_by,), event) is Disposition.COUNTED)
-        )
-
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
-        return [
-            self._stored(event, offset)
-            for offset, event in enumerate(self.events_of_log)
-            if (event.namespace, event.id) == (namespace, event_id) and source in (None, event.source)
-        ]
-
-    def _stored(self, event: Event, offset: int) -> StoredEvent:
-        repeats = self.repeats.get(event.id, ())
-        return StoredEvent(event, Position(0, offset + 1), "counted", repeats, len(repeats))
-
-    def _rows(self, definition: Definition, period: Window) -> list[Row]:
-        rows: list[Row] = []
-        for offset, event in enumerate(self.events_of_log):
-            own = (event.namespace, event.type) == (definition.namespace, definition.event_type)
-            if not own or event.time not in period:
-                continue
-            outcome = outcome_of(definition, event.time, parse_data(event.data))
-            if isinstance(outcome, Counted):
-                rows.append((event, offset, outcome))
-        return rows
-
-
-def _disposition(definitions: Sequence[Definition], event: Event) -> Disposition:
-    return disposition_of(
-        [
-            outcome_of(one, event.time, parse_data(event.data))
-            for one in definitions
-            if (one.namespace, one.event_type) == (event.namespace, event.type)
-        ]
-    )
-
-
-def _state(event: Event, offset: int, counted: Counted) -> RollupState:
-    value = counted.value
-    if isinstance(value, Decimal):
-        latest = Latest(event.time, event.received_at, 0, offset, value)
-        return RollupState(1, value, value, value, latest)
-    text = f"event {offset}" if value is None else value
-    return RollupState(1, unique=frozenset({value_hash(text)}))
-
-
 class FakeWatermark:
     """Implements Watermark. Each question finds `step` more of the log counted."""
 
@@ -445,13 +290,18 @@ class FakeKeys:
 
 
 class FakeClock:
-    """Implements Clock; each look is a second later."""
+    """Implements Clock; each look is `step` later."""
 
     def __init__(self) -> None:
         self._now = NOW
+        self.step = 1_000_000
+
+    def advance(self, length: Instant) -> None:
+        """Let so many microseconds pass."""
+        self._now += length
 
     def now(self) -> Instant:
-        self._now += 1_000_000
+        self._now += self.step
         return self._now
 
 
@@ -468,9 +318,15 @@ class QueryService:
     extra_openapi: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        unreachable = Catalog(Database(_NOWHERE), FakeClock())
         self.app = create_app(
             products=self.products,
+            features=FakeFeatures(self.products),
+            sales=sales_of(unreachable),
             customers=self.customers,
+            subscribed=subscribed_of(unreachable),
+            holdings=holdings_of(unreachable, FakePhases()),
+            told=told_of(unreachable),
             metrics=self.metrics,
             directory=self.metrics,
             versions=FakeVersions(self.metrics),
@@ -478,6 +334,7 @@ class QueryService:
             usage=self.usage,
             read_events=reader_of_events(),
             keys=FakeKeys(),
+            links=unreachable.links,
             clock=FakeClock(),
             settings=QuerySettings(after_timeout=self.after_timeout),
             extra_openapi=self.extra_openapi,
@@ -521,6 +378,18 @@ def metric_body(**fields: object) -> dict[str, object]:
         "merchantId": MERCHANT,
         "eventType": "t",
         "valueProperty": "$.n",
+    }
+    return {name: value for name, value in (body | fields).items() if value is not ...}
+
+
+def feature_body(**fields: object) -> dict[str, object]:
+    """A good request for a feature, but for `fields`; those that are `...` are left out."""
+    body: dict[str, object] = {
+        "key": "api-calls",
+        "name": "API calls",
+        "merchantId": MERCHANT,
+        "productId": "prod_a",
+        "type": "metered",
     }
     return {name: value for name, value in (body | fields).items() if value is not ...}
 

@@ -170,7 +170,7 @@ FROM billable_metrics
 ARRAY JOIN multiIf(
   aggregation = 'COUNT', ['{_BILLED}'],
   aggregation = 'UNIQUE_COUNT', ['{_BILLED}', 'COUNT'],
-  ['{_BILLED}', 'SUM', 'COUNT', 'AVG', 'MIN', 'MAX', 'LATEST']) AS way
+  ['{_BILLED}', 'SUM', 'COUNT', 'AVG', 'MIN', 'MAX']) AS way
 WHERE {_METRIC}""",
     ),
     asked_for(

@@ -22,7 +22,7 @@ import httpx
 import typer
 
 from deploy.local.kafka import fetch_jars, prepare_cluster
-from deploy.local.machine import free_ports
+from deploy.local.machine import NO_CERTIFICATES, free_ports
 from deploy.local.postgres import LocalPostgres
 from deploy.local.units import NotStarted, Unit
 from meterhouse.adapters.catalog.store import Catalog
@@ -80,13 +80,15 @@ class Installation:
             folder=folder / "postgres", port=plan["postgres"]["port"], password=plan["postgres"]["password"]
         )
         secret = plan["clickhouse"]["password"]
+        url = f"http://127.0.0.1:{plan['gateway']}"
         environment = {
+            "METERHOUSE_PUBLIC_URL": url,
             "METERHOUSE_KAFKA": ",".join(f"127.0.0.1:{one['port']}" for one in plan["kafka"]),
             "METERHOUSE_CATALOG_URL": postgres.url(),
             "METERHOUSE_CLICKHOUSE_URL": f"http://default:{secret}@127.0.0.1:{plan['clickhouse']['port']}/default",
         }
         units = list(_units(folder, plan, environment))
-        return cls(folder, postgres, units, environment, f"http://127.0.0.1:{plan['gateway']}")
+        return cls(folder, postgres, units, environment, url)
 
     @property
     def left(self) -> Mapping[str, str]:
@@ -125,7 +127,8 @@ def _units(folder: Path, plan: Mapping[str, Any], environment: Mapping[str, str]
         yield unit(f"kafka-{number}", broker["port"], broker["command"])
     clickhouse = plan["clickhouse"]
     options = ["--data", str(folder / "clickhouse"), "--port", str(clickhouse["port"])]
-    stand_in = [python, "-m", "deploy.local.clickhouse", *options, "--password", clickhouse["password"]]
+    options.append(f"--password={clickhouse['password']}")  # one word, as it may begin with a dash
+    stand_in = [python, "-m", "deploy.local.clickhouse", *options]
     yield unit("clickhouse", clickhouse["port"], stand_in)
     for name, port in plan["services"].items():
         service = name.rpartition("-")[0]
@@ -144,7 +147,8 @@ def is_ready(unit: Unit) -> bool:
     """Whether it serves; of our own services, whether all is there that they need."""
     if unit.name.startswith(("ingest-", "aggregator-", "query-")):
         try:
-            return httpx.get(f"http://127.0.0.1:{unit.port}/readyz", timeout=5).status_code == 200
+            url = f"http://127.0.0.1:{unit.port}/readyz"
+            return httpx.get(url, timeout=5, verify=NO_CERTIFICATES).status_code == 200
         except httpx.TransportError:
             return False
     return unit.listens()
@@ -158,7 +162,7 @@ def up(
     aggregator: Annotated[int, typer.Option(min=1)] = 2,
     query: Annotated[int, typer.Option(min=1)] = 1,
     brokers: Annotated[int, typer.Option(min=1, help="Kafka nodes.")] = 1,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the log, when it is made.")] = 4,
+    partitions: Annotated[int, typer.Option(min=1, help="Of the log, when it is made.")] = 2,
 ) -> None:
     """Start everything, made first where the folder is new, and leave its addresses in DIR/env."""
     folder.mkdir(parents=True, exist_ok=True)

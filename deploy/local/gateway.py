@@ -12,10 +12,10 @@ from typing import Final
 
 import httpx
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import request_response
+from starlette.types import ASGIApp
 
 from ingest.routes import PATHS
 
@@ -32,7 +32,6 @@ _NOT_PASSED_ON: Final = frozenset(
         "host",
     }
 )
-_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class Backends:
@@ -48,9 +47,8 @@ class Backends:
         return self._urls[self._next :] + self._urls[: self._next]
 
 
-def create_app(ingest: Sequence[str], query: Sequence[str]) -> Starlette:
-    """The gateway to processes at these addresses."""
-    client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500))
+def create_app(client: httpx.AsyncClient, ingest: Sequence[str], query: Sequence[str]) -> ASGIApp:
+    """The gateway to processes at these addresses, which are asked through `client`."""
     events, questions = Backends(ingest), Backends(query)
 
     async def pass_on(request: Request) -> Response:
@@ -69,7 +67,7 @@ def create_app(ingest: Sequence[str], query: Sequence[str]) -> Starlette:
             return Response(answer.content, answer.status_code, passed)
         return _unavailable("no process is there to answer")
 
-    return Starlette(routes=[Route("/{path:path}", pass_on, methods=_METHODS)])
+    return request_response(pass_on)  # of a route even "any path" would be one without a line break
 
 
 # The body's own coding stays, since its bytes are passed on as they are.
@@ -94,8 +92,9 @@ def main() -> None:
     parser.add_argument("--ingest", required=True, help="addresses, joined by commas")
     parser.add_argument("--query", required=True, help="addresses, joined by commas")
     options = parser.parse_args()
-    app = create_app(options.ingest.split(","), options.query.split(","))
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_config=None, access_log=False)
+    client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500))
+    app = create_app(client, options.ingest.split(","), options.query.split(","))
+    uvicorn.run(app, host="127.0.0.1", port=options.port, lifespan="off", log_config=None, access_log=False)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from meterhouse.domain.disposition import Disposition, Flaw
+from meterhouse.domain.webhook import DeliveryState
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -83,6 +84,45 @@ class QueryInstruments:
             buckets=_SECONDS,
             registry=registry,
         )
+
+
+class NotifierInstruments:
+    """What the duties show of themselves that tell merchants, by webhooks, of what happens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.looks = Counter(
+            "meterhouse_notifier_looks",
+            "Entitlements looked at for what there is to tell of them.",
+            registry=registry,
+        )
+        self.notices = Counter(
+            "meterhouse_notifier_notices",
+            "What such looks found that was new: thresholds, resets, ends of balances and of grants.",
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "meterhouse_notifier_attempts",
+            "Attempts to deliver a notice, by what the delivery is then: "
+            f"{', '.join(DeliveryState)}; pending is to be tried again, dead is given up.",
+            ["state"],
+            registry=registry,
+        )
+        self.delivery_seconds = Histogram(
+            "meterhouse_notifier_delivery_seconds",
+            "From the beginning of an attempt to the receiver's answer, or to giving up on it.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.failures = Counter(
+            "meterhouse_notifier_failures",
+            "Rounds that were put off because a store was not available, by what was not.",
+            ["reason"],
+            registry=registry,
+        )
+        for state in DeliveryState:
+            self.attempts.labels(state)
+        for reason in ("StoreUnavailable", "CatalogUnavailable"):
+            self.failures.labels(reason)
 
 
 class AggregatorInstruments:

@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from meterhouse.telemetry.request_id import add_request_id
 
 # The names under which we log ourselves; whatever else logs is a library.
-OURS: Final = ("meterhouse", "ingest", "aggregator", "query", "kafka")
+OURS: Final = ("meterhouse", "ingest", "aggregator", "query", "notifier", "kafka")
 
 _HIDDEN: Final = "***"
 
@@ -22,6 +22,7 @@ _HIDDEN: Final = "***"
 _TEXT: Final = r'(?:\\.|[^\s"\\/])'
 _SECRETS: Final[Sequence[tuple[re.Pattern[str], str]]] = (
     (re.compile(rf'(://[^\s"\\/:@]*:){_TEXT}*@'), rf"\1{_HIDDEN}@"),
+    (re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), _HIDDEN),
     (re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE), rf"\1{_HIDDEN}"),
     (
         re.compile(r"(password\s*[=:]\s*)(?:'[^']*'|\\\"[^\"]*\"|[^\s\"',;&]+)", re.IGNORECASE),
@@ -75,7 +76,7 @@ def configure_logs(level: str = "INFO") -> None:
 
 
 def hide_secrets(line: str) -> str:
-    """`line` without passwords in URLs and settings, and without API keys."""
+    """`line` without passwords in URLs and settings, API keys, and signing secrets of webhooks."""
     for pattern, instead in _SECRETS:
         line = pattern.sub(instead, line)
     return line

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 _ROOT: Final = Path(__file__).parents[2]
-_PACKAGES: Final = ("meterhouse", "ingest", "aggregator", "query")
+_PACKAGES: Final = ("meterhouse", "ingest", "aggregator", "query", "notifier")
 _BANNED: Final = {
     "utils",
     "util",
@@ -34,6 +34,7 @@ _VALUE_CODE: Final = (
     "ingest",
     "aggregator",
     "query",
+    "notifier",
 )
 # A float that is a duration says so in its name.
 _SECONDS: Final = re.compile(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+import anyio.to_thread
+import httpx
 import pytest
+from paygentic_sdk import Paygentic
 
+from deploy.local.machine import NO_CERTIFICATES
 from tests.running import Server, clean_environment
 from tests.servers.distributed import Distributed
 
@@ -26,6 +31,38 @@ class Running(Protocol):
 
     @property
     def key(self) -> str: ...
+
+
+class Caller(Protocol):
+    """Calls an operation such as "billable_metrics.create", in one of the client's two ways."""
+
+    async def __call__(self, operation: str, /, **arguments: Any) -> Any: ...
+
+
+def _method(client: Paygentic, operation: str, suffix: str) -> Callable[..., Any]:
+    method: Callable[..., Any] = attrgetter(operation + suffix)(client)
+    return method
+
+
+@pytest.fixture
+async def client(server: Running) -> AsyncIterator[Paygentic]:
+    kept: dict[str, Any] = {"verify": NO_CERTIFICATES, "follow_redirects": True}
+    with httpx.Client(**kept) as sync:
+        async with httpx.AsyncClient(**kept) as asynchronous:
+            yield Paygentic(
+                server_url=server.url, bearer_auth=server.key, client=sync, async_client=asynchronous
+            )
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, client: Paygentic) -> Caller:
+    async def synchronous(operation: str, /, **arguments: Any) -> Any:
+        return await anyio.to_thread.run_sync(lambda: _method(client, operation, "")(**arguments))
+
+    async def asynchronous(operation: str, /, **arguments: Any) -> Any:
+        return await _method(client, operation, "_async")(**arguments)
+
+    return synchronous if request.param == "sync" else asynchronous
 
 
 @pytest.fixture(scope="package", params=["embedded", "distributed"])

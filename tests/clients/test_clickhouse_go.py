@@ -27,7 +27,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("go") / "data"
     with Server(folder, "--clickhouse-port", str(number)) as server, Api.of(server) as api:
         metric = {"valueProperty": "$.n", "groupBy": {"model": "$.model"}}
-        ids = [api.create_metric("t", "SUM", **metric)["id"]]
+        ids = [api.create_metric("t", "LATEST", **metric)["id"]]
         ids += [api.create_metric("t", "UNIQUE_COUNT", valueProperty="$.model")["id"]]
         events = [
             cloud_event("t", "1", {"n": Decimal(_LARGE), "model": ODD}, time="2026-05-01T12:00:00.000001Z"),
@@ -142,7 +142,7 @@ def test_every_table_is_read_as_it_is(clickhouse_go: GoClient, port: str) -> Non
 def test_the_metrics_that_sql_needs_to_know_are_there(clickhouse_go: GoClient, port: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     sql = "SELECT aggregation, version, dimensions FROM billable_metrics ORDER BY aggregation"
-    expected = [["SUM", "1", ["model"]], ["UNIQUE_COUNT", "1", []]]
+    expected = [["LATEST", "1", ["model"]], ["UNIQUE_COUNT", "1", []]]
     while clickhouse_go.rows(port, sql) != expected:
         assert time.monotonic() < deadline
         time.sleep(0.2)

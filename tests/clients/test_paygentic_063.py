@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 import pytest
 from paygentic_sdk import Paygentic, errors
 
-from tests.clients.conftest import Running
+from tests.clients.conftest import Caller, Running
 
 _FROM: Final = datetime(2026, 5, 1, tzinfo=UTC)
 _TO: Final = datetime(2026, 6, 1, tzinfo=UTC)
 _names: Final = count(1)
-
-
-class Caller(Protocol):
-    """Calls an operation such as "billable_metrics.create", in one of the client's two ways."""
-
-    async def __call__(self, operation: str, /, **arguments: Any) -> Any: ...
-
-
-def _method(client: Paygentic, operation: str, suffix: str) -> Callable[..., Any]:
-    group, _, name = operation.partition(".")
-    method: Callable[..., Any] = getattr(getattr(client, group), name + suffix)
-    return method
-
-
-@pytest.fixture
-async def client(server: Running) -> AsyncIterator[Paygentic]:
-    async with Paygentic(server_url=server.url, bearer_auth=server.key) as published:
-        with published:
-            yield published
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest, client: Paygentic) -> Caller:
-    async def synchronous(operation: str, /, **arguments: Any) -> Any:
-        return await anyio.to_thread.run_sync(lambda: _method(client, operation, "")(**arguments))
-
-    async def asynchronous(operation: str, /, **arguments: Any) -> Any:
-        return await _method(client, operation, "_async")(**arguments)
-
-    return synchronous if request.param == "sync" else asynchronous
 
 
 async def _until(read: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
@@ -156,6 +126,222 @@ async def test_customers_are_created_read_listed_updated_and_deleted(call: Calle
     with pytest.raises(errors.Error) as gone:
         await call("customers.get", id=shown.id)
     assert gone.value.status_code == 404
+
+
+@pytest.mark.anyio
+async def test_features_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
+    metric = await _metric(call, event_type)
+    product = await call("products.create", name=event_type, description="d", merchant_id="org_dev")
+    wanted = {"key": "api_calls", "name": "API", "merchant_id": "org_dev", "product_id": product.id}
+    named = {"billableMetricId": metric.id}
+    made = await call("features.create", **wanted, type_="metered", metadata=named)
+    assert (made.key, made.type, made.metadata, made.product_id) == (
+        "api_calls",
+        "metered",
+        named,
+        product.id,
+    )
+    assert await call("features.get", id=made.id) == made
+    plain = await call("features.create", **(wanted | {"key": "sso"}))
+    assert (plain.type, plain.metadata) == ("boolean", {})
+    listed = await call("features.list", product_id=product.id)
+    assert (listed.data, listed.pagination.total) == ([made, plain], 2)
+    assert (await call("features.list", product_id=product.id, key="sso")).data == [plain]
+    with pytest.raises(errors.Error) as taken:
+        await call("features.create", **wanted)
+    assert taken.value.status_code == 409
+    changed = await call("features.update", id=made.id, name="n2", metadata={})
+    assert (changed.name, changed.key, changed.metadata) == ("n2", "api_calls", {})
+    with pytest.raises(errors.BadRequest):
+        await call("features.update", id=made.id, metadata={"billableMetricId": "bm_none"})
+    await call("features.delete", id=made.id)
+    with pytest.raises(errors.Error) as gone:
+        await call("features.get", id=made.id)
+    assert gone.value.status_code == 404
+    assert (await call("features.create", **wanted)).key == made.key
+
+
+async def _product(call: Caller, name: str) -> str:
+    made = await call("products.create", name=name, description="d", merchant_id="org_dev")
+    return str(made.id)
+
+
+@pytest.mark.anyio
+async def test_items_and_their_references_are_managed(call: Caller, event_type: str) -> None:
+    product = await _product(call, event_type)
+    made = await call(
+        "items.create_item", merchant_id="org_dev", name="n", catalog_id=product, metadata={"a": {"b": 1}}
+    )
+    assert (made.catalog_id, made.metadata, made.external_references) == (product, {"a": {"b": 1}}, [])
+    code = {"provider": "netsuite", "external_id": event_type}
+    named = {"merchant_id": "org_dev", "entity_type": "item", "entity_id": made.id}
+    reference = await call("external_references.create_external_reference", **named, **code)
+    assert (reference.is_primary, reference.is_default, reference.external_label) == (True, True, None)
+    shown = await call("items.get_item", id=made.id)
+    assert shown.external_references == [reference]
+    for asked in ({"catalog_id": product}, code):
+        assert (await call("items.list_items", request=asked)).data == [shown]
+    second = await call("items.create_item", merchant_id="org_dev", name="n2")
+    with pytest.raises(errors.Error) as taken:
+        await call(
+            "external_references.create_external_reference", **(named | {"entity_id": second.id}), **code
+        )
+    assert taken.value.status_code == 409
+    renamed = await call(
+        "external_references.update_external_reference", id=reference.id, external_label="Label"
+    )
+    assert renamed.external_label == "Label"
+    assert await call("external_references.get_external_reference", id=reference.id) == renamed
+    listed = await call("external_references.list_external_references", request={"entity_id": made.id})
+    assert (listed.data, listed.pagination.total) == ([renamed], 1)
+    archived = await call("items.update_item", id=made.id, archived=True)
+    assert archived.archived_at is not None
+    assert [one.is_primary for one in archived.external_references] == [False]
+    await call("external_references.delete_external_reference", id=reference.id)
+    assert (await call("items.list_items", request=code)).data == []
+
+
+@pytest.mark.anyio
+async def test_fees_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
+    product = await _product(call, event_type)
+    wanted = {"name": "n", "description": "d", "merchant_id": "org_dev"}
+    made = await call("fees.create", **wanted, product_id=product)
+    assert (made.product_id, made.item_id) == (product, None)
+    assert await call("fees.get", id=made.id) == made
+    assert (await call("fees.list", merchant_id="org_dev", product_id=product)).data == [made]
+    assert (await call("fees.update", id=made.id, name="n2", item_id=None)).name == "n2"
+    price = await call(
+        "prices.create",
+        invoice_display_name="p",
+        payment_term="in_advance",
+        properties={"unit_price": "20"},
+        fee_id=made.id,
+        billing_cadence="P1M",
+        quantity=2,
+    )
+    assert (price.fee_id, price.quantity, price.billing_cadence) == (made.id, 2, "P1M")
+    with pytest.raises(errors.DeleteFeeConflictError) as blocked:
+        await call("fees.delete", id=made.id)
+    details = blocked.value.data.details
+    assert details is not None
+    [blocker] = details.blockers or []
+    [item] = blocker.items or []
+    assert (blocker.type, blocker.count, item.id) == ("prices", 1, price.id)
+    await call("prices.delete", id=price.id)
+    await call("fees.delete", id=made.id)
+    with pytest.raises(errors.Error) as gone:
+        await call("fees.get", id=made.id)
+    assert gone.value.status_code == 404
+
+
+@pytest.mark.anyio
+async def test_prices_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
+    metric = await _metric(call, event_type)
+    feature = await call(
+        "features.create",
+        key=event_type.replace(".", "-") + f"-{next(_names)}",
+        name="n",
+        merchant_id="org_dev",
+        product_id="prod_dev",
+        type_="metered",
+    )
+    template = {"type": "metered", "issueAfterReset": 1000, "usagePeriod": {"interval": "P1M"}}
+    made = await call(
+        "prices.create",
+        invoice_display_name="API",
+        payment_term="in_arrears",
+        properties={"unit_price": "0.010"},
+        billable_metric_id=metric.id,
+        model="standard",
+        feature={"feature_id": feature.id, "entitlement_template": template},
+        grant_discount_enabled=True,
+    )
+    assert (made.properties.unit_price, made.quantity, made.tax.supply_scope) == ("0.010", 1, "IN_SCOPE")
+    assert (made.features[0].feature_id, made.features[0].entitlement_template) == (feature.id, template)
+    assert (made.features[0].feature.key, made.features[0].feature.type) == (feature.key, "metered")
+    assert await call("prices.get", id=made.id) == made
+    ladder = {"tiers": [{"up_to": "100", "unit_price": "5"}, {"up_to": None, "unit_price": "3"}]}
+    volume = await call(
+        "prices.create",
+        invoice_display_name="API",
+        payment_term="in_arrears",
+        properties=ladder,
+        billable_metric_id=metric.id,
+        model="volume",
+    )
+    assert [(tier.up_to, tier.unit_price) for tier in volume.properties.tiers] == [("100", "5"), (None, "3")]
+    listed = await call("prices.list", request={"merchant_id": "org_dev", "billable_metric_id": metric.id})
+    assert (listed.data, listed.pagination.total) == ([made, volume], 2)
+    changed = await call("prices.update", id=made.id, invoice_display_name="n2", feature=None)
+    assert (changed.invoice_display_name, changed.features, changed.properties) == ("n2", [], made.properties)
+    with pytest.raises(errors.BadRequest):
+        await call("prices.update", id=made.id, quantity=2)
+    await call("prices.delete", id=made.id)
+    with pytest.raises(errors.Error) as gone:
+        await call("prices.get", id=made.id)
+    assert gone.value.status_code == 404
+
+
+@pytest.mark.anyio
+async def test_plans_and_their_versions_are_managed(call: Caller, event_type: str) -> None:
+    product, metric = await _product(call, event_type), await _metric(call, event_type)
+    wanted: dict[str, Any] = {"invoice_display_name": "p", "payment_term": "in_arrears", "model": "standard"}
+    wanted |= {"properties": {"unit_price": "1"}, "billable_metric_id": metric.id}
+    prices = [(await call("prices.create", **wanted)).id for _ in range(3)]
+    made = await call(
+        "plans.create",
+        currency="USD",
+        merchant_id="org_dev",
+        name=f"Pro {event_type}",
+        product_id=product,
+        billing_cadence="P1M",
+        prices=[prices[0], {"price_id": prices[1], "key": "api"}],
+        credit_allocations=[{"pricing_unit_id": "pu_1", "amount": 100, "recurrence_period": "P1M"}],
+        billing_anchor=_FROM,
+    )
+    assert ([price.id for price in made.prices], made.billing_cadence) == (prices[:2], "P1M")
+    assert (made.billing_version, made.default_tax_code, made.stable_price_ids) == (1, "eservice", True)
+    assert (made.version_transition.effective_date, made.billing_anchor) == ("end_of_current_period", _FROM)
+    assert made.credit_allocations[0].amount == 100
+    assert await call("plans.get", id=made.id) == made
+    listed = await call("plans.list", request={"merchant_id": "org_dev", "product_id": product})
+    assert (listed.data, listed.pagination.total) == ([made], 1)
+    consumer = {"name": "n", "email": f"{event_type}@plans.example", "address": {}}
+    customer = await call("customers.create", merchant_id="org_dev", consumer=consumer)
+    available = await call(
+        "plans.list_available", customer_id=customer.customer_id, search=f"PRO {event_type}"
+    )
+    assert made in available.data
+    changed = await call("plans.update", id=made.id, description="d", billing_anchor=None, prices=prices)
+    assert (changed.description, bool(changed.billing_anchor)) == ("d", False)
+    assert [price.id for price in changed.prices] == prices
+    minted = await call(
+        "plans.mint_plan_version",
+        id=made.id,
+        prices=[{"price_id": prices[2], "key": "api"}],
+        based_on_version_id=changed.default_version_id,
+    )
+    assert (minted.version_number, minted.is_default, minted.prices[0].key) == (3, True, "api")
+    with pytest.raises(errors.Error) as moved:
+        await call(
+            "plans.mint_plan_version",
+            id=made.id,
+            prices=prices,
+            based_on_version_id=changed.default_version_id,
+        )
+    assert moved.value.status_code == 409
+    assert await call("plans.get_plan_version", id=made.id, version_number=3) == minted
+    versions = await call("plans.list_plan_versions", id=made.id)
+    assert [one.version_number for one in versions.data] == [3, 2, 1]
+    back = await call("plans.transition_plan_version", id=made.id, version_number=1, default=True)
+    assert (back.is_default, [line.id for line in back.prices]) == (True, prices[:2])
+    with pytest.raises(errors.DeletePriceConflictError) as blocked:
+        await call("prices.delete", id=prices[0])
+    details = blocked.value.data.details
+    assert details is not None
+    [blocker] = details.blockers or []
+    [item] = blocker.items or []
+    assert (blocker.type, item.id, item.version_number) == ("plans", made.id, 1)
 
 
 @pytest.mark.anyio
@@ -343,6 +529,31 @@ async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
         ("billable_metrics.list_events", {"id": "bm_none", "from_": _FROM, "to": _TO}),
         ("products.get", {"id": "prod_none"}),
         ("products.update", {"id": "prod_none", "name": "n"}),
+        ("features.get", {"id": "feat_none"}),
+        ("features.update", {"id": "feat_none", "name": "n"}),
+        ("features.delete", {"id": "feat_none"}),
+        ("features.list", {"product_id": "prod_none"}),
+        ("items.get_item", {"id": "itm_none"}),
+        ("items.update_item", {"id": "itm_none", "name": "n"}),
+        ("external_references.get_external_reference", {"id": "xrf_none"}),
+        ("external_references.delete_external_reference", {"id": "xrf_none"}),
+        ("fees.get", {"id": "fee_none"}),
+        ("fees.update", {"id": "fee_none", "name": "n"}),
+        ("fees.delete", {"id": "fee_none"}),
+        ("prices.get", {"id": "price_none"}),
+        ("prices.update", {"id": "price_none", "invoice_display_name": "n"}),
+        ("prices.delete", {"id": "price_none"}),
+        ("costs.get_cost", {"id": "cst_none"}),
+        ("costs.update_cost", {"id": "cst_none", "name": "n"}),
+        ("costs.delete_cost", {"id": "cst_none"}),
+        ("costs.get_cost_summary", {"id": "cst_none", "from_": _FROM, "to": _TO}),
+        ("plans.get", {"id": "plan_none"}),
+        ("plans.update", {"id": "plan_none", "name": "n"}),
+        ("plans.list_available", {"customer_id": "cus_none"}),
+        ("plans.list_plan_versions", {"id": "plan_none"}),
+        ("plans.get_plan_version", {"id": "plan_none", "version_number": 1}),
+        ("plans.mint_plan_version", {"id": "plan_none", "prices": ["price_none"]}),
+        ("plans.transition_plan_version", {"id": "plan_none", "version_number": 1, "default": True}),
         ("customers.get", {"id": "cus_none"}),
         ("customers.update", {"id": "cus_none", "tax_id": "x"}),
         ("customers.delete", {"id": "cus_none"}),

@@ -13,6 +13,7 @@ import pytest
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks, empty_tables
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.rollup_sql import OVERALL, rollups_of
 from meterhouse.domain.block import (
     Block,
     FirstSeenColumns,
@@ -26,13 +27,14 @@ from meterhouse.domain.block import (
 from meterhouse.domain.event import EventColumns, IdHash, id_hash
 from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, parse
 from meterhouse.domain.rollup import Latest, RollupState
+from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Bounds, StoredRow
 
 pytestmark = pytest.mark.anyio
 
 NOON = parse("2026-05-01T12:00:00Z")
 HUGE = Decimal(10**20) - 1
-BY_MONTH = (Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR)
+BY_MONTH = (Table.METERED_EVENTS, Table.ROLLUPS)
 Row = Sequence[Any]
 
 
@@ -56,6 +58,7 @@ def group(
     hashes: Sequence[IdHash] | None = None,
     subjects: Sequence[str] | None = None,
     first: int = 0,
+    shows_latest: bool = False,
 ) -> MeteredGroup:
     size = len(times)
     return MeteredGroup(
@@ -71,6 +74,7 @@ def group(
         [list(column) for column in zip(*dimensions, strict=True)] if dimensions else [],
         list(values),
         list(hashes or [0] * size),
+        shows_latest,
     )
 
 
@@ -161,7 +165,7 @@ async def test_emptied_tables_take_the_same_blocks_under_the_same_tokens(
 
 
 async def test_a_mark_at_offset_0_is_told_from_none(store: ClickHouseBlocks) -> None:
-    block = metered(group(times=[NOON], values=[None]), table=Table.ROLLUPS_HOUR, mark=0)
+    block = metered(group(times=[NOON], values=[None]), table=Table.ROLLUPS, mark=0)
     assert not await store.landed(block)
     await store.insert(block, "token")
     assert await store.landed(block)
@@ -266,6 +270,7 @@ def awkward_groups() -> tuple[MeteredGroup, ...]:
     dimensions = [(f"m{number % 3}", "") for number in range(size)]
     return (
         group(
+            shows_latest=True,
             times=times,
             values=[numbers[number % len(numbers)] for number in range(size)],
             metric="bm_sum",
@@ -273,7 +278,12 @@ def awkward_groups() -> tuple[MeteredGroup, ...]:
             dimensions=dimensions,
             subjects=[f"cus_{number % 4}" for number in range(size)],
         ),
-        group(times=[NOON] * 3, values=[Decimal(-1), Decimal(-5), Decimal(-2)], metric="bm_tie"),
+        group(
+            times=[NOON] * 3,
+            values=[Decimal(-1), Decimal(-5), Decimal(-2)],
+            metric="bm_tie",
+            shows_latest=True,
+        ),
         group(times=times, values=[None] * size, metric="bm_count"),
         group(
             times=times,
@@ -285,16 +295,20 @@ def awkward_groups() -> tuple[MeteredGroup, ...]:
     )
 
 
-def recomputed(groups: Iterable[MeteredGroup], length: int) -> dict[tuple[object, ...], RollupState]:
+def recomputed(groups: Iterable[MeteredGroup], size: str) -> dict[tuple[object, ...], RollupState]:
     """The rollups by the domain's own rules, one event at a time."""
+    start_of = (WindowSize.HOUR if size == OVERALL else WindowSize(size)).window_of
     states: defaultdict[tuple[object, ...], RollupState] = defaultdict(RollupState)
     for rows in groups:
         for row, time in enumerate(rows.times):
             value = rows.value_of(row)
             dimensions = tuple(zip(rows.dimension_names, rows.dimensions_of(row), strict=True))
-            key = (rows.billable_metric_id, rows.subjects[row], time - time % length, dimensions)
+            subject = "" if size == OVERALL else rows.subjects[row]
+            key = (rows.billable_metric_id, subject, start_of(time).start, dimensions)
             latest = (
-                None if value is None else Latest(time, rows.received_ats[row], 0, rows.offsets[row], value)
+                Latest(time, rows.received_ats[row], 0, rows.offsets[row], value)
+                if rows.shows_latest and value is not None
+                else None
             )
             unique = frozenset(filter(None, [rows.unique_hashes[row]]))
             one = RollupState(1, value or Decimal(0), value, value, latest, unique)
@@ -302,22 +316,22 @@ def recomputed(groups: Iterable[MeteredGroup], length: int) -> dict[tuple[object
     return dict(states)
 
 
-@pytest.mark.parametrize(("table", "length"), [(Table.ROLLUPS_MINUTE, MINUTE), (Table.ROLLUPS_HOUR, HOUR)])
+@pytest.mark.parametrize("size", [WindowSize.MINUTE, WindowSize.HOUR, WindowSize.DAY, OVERALL])
 async def test_rollups_hold_what_the_domain_computes(
-    store: ClickHouseBlocks, clickhouse: ClickHousePool, table: Table, length: int
+    store: ClickHouseBlocks, clickhouse: ClickHousePool, size: str
 ) -> None:
     groups = awkward_groups()
     # In two blocks, so that the table's own merging is part of what is compared.
-    await store.insert(metered(*groups[:1], table=table, mark=1), "first")
+    await store.insert(metered(*groups[:1], table=Table.ROLLUPS, mark=1), "first")
     moved = [replace(rows, offsets=[offset + 1000 for offset in rows.offsets]) for rows in groups]
-    await store.insert(metered(*moved, table=table, mark=2), "second")
-    await clickhouse.run(lambda client: client.command(f"OPTIMIZE TABLE {table} FINAL"))
+    await store.insert(metered(*moved, table=Table.ROLLUPS, mark=2), "second")
+    await clickhouse.run(lambda client: client.command("OPTIMIZE TABLE rollups FINAL"))
     found = await rows_of(
         clickhouse,
         "SELECT billable_metric_id, subject, toUnixTimestamp(window_start) * 1000000, dimensions, count, sum,"
         " min, max, toUnixTimestamp64Micro(latest.at), toUnixTimestamp64Micro(latest.received_at),"
         " latest.log_partition, latest.log_offset, latest.value, unique_hashes, log_offset"
-        f" FROM {table} WHERE namespace = 'org_a'",
+        f" FROM rollups WHERE namespace = 'org_a' AND window_size = '{size}'",
     )
     states = {
         (metric, subject, start, tuple(dimensions.items())): RollupState(
@@ -331,10 +345,24 @@ async def test_rollups_hold_what_the_domain_computes(
         for metric, subject, start, dimensions, count, sum_, min_, max_, *latest, unique, _ in found
     }
     assert len(states) == len(found)
-    assert states == recomputed([*groups[:1], *moved], length)
+    assert states == recomputed([*groups[:1], *moved], size)
     assert {row[-1] for row in found} == {0}
-    marks = await rows_of(clickhouse, f"SELECT subject, count, log_offset FROM {table} WHERE namespace = ''")
+    marks = await rows_of(
+        clickhouse, f"SELECT subject, count, log_offset FROM {rollups_of(size)} WHERE namespace = ''"
+    )
     assert marks == [("0", 0, 2)]
+
+
+async def test_the_newest_value_is_kept_by_the_version_that_shows_it(
+    store: ClickHouseBlocks, clickhouse: ClickHousePool
+) -> None:
+    both = [
+        group(times=[NOON], values=[Decimal(5)], version=version, shows_latest=version == 2)
+        for version in (1, 2)
+    ]
+    await store.insert(metered(*both, table=Table.ROLLUPS), "token")
+    kept = "SELECT DISTINCT version, latest.value FROM rollups WHERE namespace != '' ORDER BY version"
+    assert await rows_of(clickhouse, kept) == [(1, Decimal(0)), (2, Decimal(5))]
 
 
 async def test_the_first_place_of_an_identity_is_found(store: ClickHouseBlocks) -> None:
@@ -384,7 +412,9 @@ async def test_dropping_a_version_leaves_every_other_row(
     for _ in range(2):
         await store.drop_version("org_a", "bm_1", 1)
         for table in BY_MONTH:
-            kept = await rows_of(clickhouse, f"SELECT billable_metric_id, version FROM {table} ORDER BY ALL")
+            kept = await rows_of(
+                clickhouse, f"SELECT DISTINCT billable_metric_id, version FROM {table} ORDER BY ALL"
+            )
             assert kept == [("", 0), ("bm_1", 2), ("bm_2", 1)]
             assert await store.landed(metered(*groups, table=table))
 

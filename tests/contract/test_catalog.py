@@ -15,6 +15,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Product
 from meterhouse.domain.errors import CatalogUnavailable, Conflict, Invalid, NotFound
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.item import Item
 from tests.servers.catalogs import CatalogStore
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +71,18 @@ def metric(id: str = "bm_a", merchant_id: str = "org_a", product_id: str = "prod
         group_by={"model": "$.model", "city": "$.geo.city"},
         event_from=17,
         version=1,
+        created_at=1,
+        updated_at=1,
+    )
+
+
+def item() -> Item:
+    return Item(
+        id="itm_1",
+        merchant_id="org_a",
+        product_id="prod_a",
+        name="n",
+        metadata={},
         created_at=1,
         updated_at=1,
     )
@@ -277,6 +290,7 @@ async def test_what_leaves_the_definition_as_it_is_makes_no_version(catalog: Cat
     await catalog.metrics.create(metric())
     before = await catalog.newest()
     same = {"group_by": {"city": "$.geo.city", "model": "$.model"}, "event_type": "chat", "event_from": 17}
+    await catalog.items.create(item())
     changed = await catalog.metrics.update("org_a", "bm_a", {**same, "name": "n", "item_id": "itm_1"})
     assert changed == replace(metric(), name="n", item_id="itm_1")
     assert await catalog.metrics.update("org_a", "bm_a", {}) == changed
@@ -301,6 +315,7 @@ async def test_what_a_metric_is_cannot_change(catalog: Catalog, field: str) -> N
 async def test_metrics_come_in_pages_by_product_and_item(catalog: Catalog) -> None:
     await catalog.products.create(product("prod_2"))
     await catalog.metrics.create(metric("bm_2"))
+    await catalog.items.create(item())
     await catalog.metrics.create(replace(metric("bm_1"), item_id="itm_1"))
     await catalog.metrics.create(replace(metric("bm_3"), product_id="prod_2", created_at=0))
     await catalog.metrics.create(metric("bm_other", "org_b", "prod_b"))

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -39,12 +38,10 @@ async def catalog(store: CatalogStore) -> AsyncIterator[Catalog]:
 
 
 @pytest.fixture(params=["sqlite", "postgres", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest) -> str:
     """Of an empty catalog's database, or nothing for the fake."""
-    if request.param == "postgres":
-        postgres: str = request.getfixturevalue("postgres_url")
-        return postgres
-    return f"sqlite:///{tmp_path}/catalog.sqlite3" if request.param == "sqlite" else ""
+    found: str = "" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+    return found
 
 
 @pytest.fixture
@@ -123,13 +120,13 @@ async def test_an_email_in_another_case_is_the_same_consumer(customers: Customer
 
 async def test_a_deleted_customer_is_gone_and_its_consumer_may_come_back(customers: CustomerCatalog) -> None:
     first = await customers.create(customer(1, external_id="acme"))
-    await customers.delete("org_a", first.id)
+    await customers.delete("org_a", first.id, 9)
     with pytest.raises(NotFound):
         await customers.get("org_a", first.id)
     with pytest.raises(NotFound):
         await customers.update("org_a", first.id, {"tax_id": "x"})
     with pytest.raises(NotFound):
-        await customers.delete("org_a", first.id)
+        await customers.delete("org_a", first.id, 9)
     assert await ids(customers, EVERYONE) == []
     assert (await customers.create(customer(3, external_id="acme"))).external_id == "acme"
     back = await customers.create(of(customer(2), email=first.consumer.email))
@@ -242,7 +239,7 @@ async def test_another_merchants_customers_are_not_found(customers: CustomerCata
     with pytest.raises(NotFound):
         await customers.update("org_b", made.id, {"external_id": "mine"})
     with pytest.raises(NotFound):
-        await customers.delete("org_b", made.id)
+        await customers.delete("org_b", made.id, 9)
     with pytest.raises(NotFound):
         await customers.consumer("org_b", made.consumer.id)
     assert await ids(customers, EVERYONE, "org_b") == []

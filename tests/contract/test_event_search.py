@@ -21,8 +21,9 @@ from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.event_search import EventCount, EventFilter, EventPlace, EventSearch, EventStatistics
 from meterhouse.domain.instant import DAY, HOUR, Instant, to_datetime
 from meterhouse.domain.window import Window, WindowSize
-from tests.contract.test_usage_reader import METERED_COLUMNS, ODD, T0, definition, event, keep
-from tests.fakes_query import window_in
+from tests.contract.test_usage_reader import event, keep
+from tests.fakes_usage import window_in
+from tests.metered import METERED_COLUMNS, ODD, T0, definition
 
 
 @dataclass(frozen=True, slots=True)

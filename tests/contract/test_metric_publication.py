@@ -103,6 +103,20 @@ async def test_readers_are_sent_to_a_new_version_only_once_it_is_complete(clickh
     assert [(row[2], row[6]) for row in await seen(clickhouse)] == [(2, ["user"])]
 
 
+async def test_a_metric_that_is_counted_no_more_is_shown_no_more(clickhouse: ClickHousePool) -> None:
+    metrics = FakeMetrics()
+    publication = ClickHousePublication(clickhouse)
+    await metrics.create(metric("cst_1"))
+    await metrics.create(metric("bm_1"))
+    await Publisher(metrics, publication).publish()
+    del metrics.rows["cst_1"]
+    for _ in range(2):
+        await Publisher(metrics, publication).publish()
+        assert [row[1] for row in await seen(clickhouse)] == ["bm_1"]
+        assert [one.billable_metric_id for one in await publication.published()] == ["bm_1"]
+    assert await rows(clickhouse) == 3
+
+
 class HeldUp:
     """Publishes only after `meanwhile`, as a process that was stopped in between."""
 

@@ -17,12 +17,13 @@ from query.wire import (
     BillableMetricBody,
     CustomerBody,
     EventRecordBody,
+    FeatureBody,
     ListBody,
     MeterEventListBody,
     ProductBody,
     UsageBody,
 )
-from tests.fakes_query import KEY, MERCHANT, QueryService, customer_body, event, metric_body
+from tests.fakes_query import KEY, MERCHANT, QueryService, customer_body, event, feature_body, metric_body
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +152,8 @@ async def test_the_published_client_raises_its_typed_errors(paygentic: Paygentic
     ("path", "params", "model"),
     [
         ("/v0/products/prod_a", {}, ProductBody),
+        ("/v0/features/{feature}", {}, FeatureBody),
+        ("/v0/features", {"productId": "prod_a"}, ListBody[FeatureBody]),
         ("/v0/customers/{customer}", {}, CustomerBody),
         ("/v0/customers", {"organizationId": MERCHANT}, ListBody[CustomerBody]),
         ("/v0/billableMetrics/{id}", {}, BillableMetricBody),
@@ -170,7 +173,9 @@ async def test_answers_are_what_openapi_says_they_are(
     id = await service.metric(valueProperty="$.tokens")
     made = await service.client.post("/v0/customers", json=customer_body(taxRates={"default": 13.5}))
     customer = made.json()["customerId"]
-    response = await service.client.get(path.format(id=id, customer=customer), params=params)
+    feature = (await service.client.post("/v0/features", json=feature_body())).json()["id"]
+    address = path.format(id=id, customer=customer, feature=feature)
+    response = await service.client.get(address, params=params)
     assert response.headers["content-type"] == "application/json"
     model.model_validate_json(response.content)  # forbids what it does not know
 

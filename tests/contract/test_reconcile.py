@@ -12,7 +12,7 @@ from meterhouse.adapters.clickhouse.reconcile import Difference, missing_offsets
 from meterhouse.adapters.clickhouse.rollup_sql import insert_rollups
 from meterhouse.domain.billable_metric import Aggregation, Definition
 
-ONE = Definition(billable_metric_id="bm_1", version=1, namespace="org_1", aggregation=Aggregation.SUM)
+ONE = Definition(billable_metric_id="bm_1", version=1, namespace="org_1", aggregation=Aggregation.LATEST)
 COUNTED = Definition(billable_metric_id="bm_2", version=4, namespace="org_1", aggregation=Aggregation.COUNT)
 
 # 60 events, 25 s apart; the first metric counts values and hashes, the second only counts.
@@ -36,8 +36,7 @@ FILL = [
     """,
     "INSERT INTO metered_events (subject, time, log_offset) VALUES ('0', '2026-05-01', 59)",
     "INSERT INTO event_repeats SELECT 1, 0, number, 0, 0, now64(6), '' FROM numbers(60, 5)",
-    insert_rollups("rollups_minute", "toStartOfMinute", "metered_events", {"max_threads": 2}),
-    insert_rollups("rollups_hour", "toStartOfHour", "metered_events", {"max_threads": 2}),
+    insert_rollups("rollups", "metered_events", {"max_threads": 2}, [("bm_1", 1)]),
 ]
 
 
@@ -55,15 +54,15 @@ async def test_tables_that_agree_are_clean(clickhouse: ClickHousePool) -> None:
     found = await reconcile(clickhouse, [ONE, COUNTED])
     assert (found.differences, found.total) == ((), 0)
     assert [
-        (one.definition, one.metered_events, one.by_minute, one.by_hour, one.differences)
+        (one.definition, one.metered_events, set(one.rolled_up.values()), one.differences)
         for one in found.metrics
-    ] == [(ONE, 60, 60, 60, 0), (COUNTED, 60, 60, 60, 0)]
+    ] == [(ONE, 60, {60}, 0), (COUNTED, 60, {60}, 0)]
 
 
 @pytest.mark.anyio
 async def test_empty_tables_are_clean(clickhouse: ClickHousePool) -> None:
     found = await reconcile(clickhouse, [ONE])
-    assert (found.differences, found.total, found.metrics[0].by_hour) == ((), 0, 0)
+    assert (found.differences, found.total, found.metrics[0].rolled_up["DAY"]) == ((), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,12 @@ class Damage:
 BM_1 = "org_1 bm_1 version 1 subject cus external  window 2026-05-01 "
 BM_2 = "org_1 bm_2 version 4 subject cus external  window 2026-05-01 "
 PLACE_7 = "partition 0 offset 7"
-HOUR_1 = "ALTER TABLE rollups_hour UPDATE {} WHERE version = 1"
+HOUR_1 = "ALTER TABLE rollups UPDATE {} WHERE window_size = 'HOUR' AND version = 1"
 
 DAMAGE = [
     Damage(
-        "INSERT INTO rollups_hour SELECT * FROM rollups_hour WHERE billable_metric_id = 'bm_2' LIMIT 1",
+        "INSERT INTO rollups SELECT * FROM rollups"
+        " WHERE window_size = 'HOUR' AND billable_metric_id = 'bm_2' LIMIT 1",
         "rollups_hour",
         BM_2 + "10:00:00 dimensions {}",
         "count 24",
@@ -98,7 +98,8 @@ DAMAGE = [
         "count 3",
     ),
     Damage(
-        "ALTER TABLE rollups_minute DELETE WHERE window_start = '2026-05-01 11:14:00' AND version = 1",
+        "ALTER TABLE rollups DELETE"
+        " WHERE window_size = 'MINUTE' AND window_start = '2026-05-01 11:14:00' AND version = 1",
         "rollups_minute",
         BM_1 + "11:14:00 dimensions {'model':'a'}",
         "count 1",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from itertools import product
@@ -20,7 +20,7 @@ from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.calendar import windows_in
 from meterhouse.domain.condition import ALWAYS, AllOf, AnyOf, Condition, Not, OneOf, Prefix, holds, one_of
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.event import Event, id_hash, value_hash
+from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, to_datetime
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
@@ -35,103 +35,17 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window, WindowSize
-from tests.fakes_query import window_in
-
-T0 = parse("2026-02-27T00:00:00Z")  # two days before a month ends
-ODD = 'o\'dd \\ "näme"\t{x:String}'
-MODELS = ("gpt", "claude", ODD, "")
-SUBJECTS = ("cus_1", "cus_2", ODD, "")
-EXTERNALS = ("acme", ODD, "nobody")
-LINKS = {"acme": "cus_1", ODD: "cus_9", "elsewhere": "cus_2"}
-
-
-@dataclass(frozen=True, slots=True)
-class Metered:
-    """A metered event as the test made it up."""
-
-    subject: str
-    time: Instant
-    received_at: Instant
-    offset: int
-    model: str
-    region: str
-    value: Decimal
-    unique: int
-
-    @property
-    def external(self) -> str:
-        """With a subject beside it, it stands for nobody else."""
-        return "acme" if self.subject else EXTERNALS[self.offset % len(EXTERNALS)]
-
-    def group(self, name: str, links: Mapping[str, str]) -> str:
-        subject = self.subject or links.get(self.external, "")
-        return {"subject": subject, "model": self.model, "region": self.region}.get(name, "")
-
-
-def metered_events(seed: int, size: int = 400) -> list[Metered]:
-    """Events over five days, many of them on window borders or within one minute."""
-    dice = random.Random(seed)
-    borders = [0, 1, -1, MINUTE, MINUTE - 1, HOUR, HOUR - 1, DAY, DAY - 1, 59 * SECOND]
-    events = []
-    for offset in range(size):
-        spread = dice.randrange(5 * DAY) if dice.random() < 0.5 else dice.randrange(3 * HOUR)
-        border = dice.randrange(120) * HOUR + dice.choice(borders)
-        time = T0 + (spread if dice.random() < 0.7 else max(border, 0))
-        value = Decimal(dice.randrange(-(10**6), 10**6)).scaleb(dice.choice([0, -2, -18, 10]))
-        unique = value_hash(str(dice.randrange(40)))
-        subject, model = dice.choice(SUBJECTS), dice.choice(MODELS)
-        events.append(
-            Metered(subject, time, T0 + offset % 7, offset, model, dice.choice("ab"), value, unique)
-        )
-    return events
-
-
-def definition(aggregation: Aggregation, namespace: str = "org_1") -> Definition:
-    dimensions = (("model", ("model",)), ("region", ("region",)))
-    return Definition(
-        billable_metric_id=f"bm_{aggregation.lower()}",
-        version=3,
-        namespace=namespace,
-        aggregation=aggregation,
-        event_type="call",
-        value_path=("tokens",),
-        dimensions=dimensions,
-    )
-
-
-METERED_COLUMNS = [
-    "namespace", "billable_metric_id", "version", "subject", "external_subject", "time", "received_at",
-    "log_partition", "log_offset", "dimensions", "value", "unique_hash",
-]  # fmt: skip
-
-# Written out here a second time on purpose: the reader is tested against the table's meaning.
-ROLL_UP = """
-INSERT INTO {table} SELECT
-    namespace, billable_metric_id, version, subject, external_subject, {start}(time) AS w, dimensions,
-    count(), sum(toDecimal256(value, 18)), min(value), max(value),
-    max(tuple(time, received_at, log_partition, log_offset, assumeNotNull(value))),
-    groupUniqArray(unique_hash), 0
-FROM metered_events GROUP BY namespace, billable_metric_id, version, subject, external_subject, w, dimensions
-"""
-
-
-async def store(pool: ClickHousePool, counted: Iterable[tuple[Definition, Sequence[Metered]]]) -> None:
-    rows = [
-        [
-            one.namespace, one.billable_metric_id, one.version, event.subject, event.external,
-            to_datetime(event.time), to_datetime(event.received_at), 0, event.offset,
-            {"model": event.model, "region": event.region}, event.value, event.unique,
-        ]
-        for one, events in counted
-        for event in events
-    ]  # fmt: skip
-
-    def insert(client: Client) -> None:
-        client.insert("metered_events", rows, METERED_COLUMNS)
-        for table, start in (("rollups_minute", "toStartOfMinute"), ("rollups_hour", "toStartOfHour")):
-            client.command(ROLL_UP.format(table=table, start=start))
-
-    await pool.run(insert)
+from tests.fakes_usage import window_in
+from tests.metered import (
+    LINKS,
+    METERED_COLUMNS,
+    ODD,
+    T0,
+    Metered,
+    definition,
+    metered_events,
+    store,
+)
 
 
 def recomputed(question: UsageQuestion, events: Iterable[Metered]) -> Usage:
@@ -239,6 +153,48 @@ async def test_every_kind_of_condition_means_the_same_in_sql(clickhouse: ClickHo
         assert shown(one.aggregation, found) == shown(one.aggregation, recomputed(question, events)), question
 
 
+@pytest.mark.anyio
+async def test_one_answer_for_many_metrics_is_the_answer_of_each(clickhouse: ClickHousePool) -> None:
+    """One of each aggregation twice, and one that has counted nothing."""
+    counted = []
+    for number, aggregation in enumerate([*Aggregation, *Aggregation]):
+        one = replace(definition(aggregation), billable_metric_id=f"cst_{number}", version=1 + number % 3)
+        counted.append((one, metered_events(seed=20 + number, size=120)))
+    nothing = replace(definition(Aggregation.SUM), billable_metric_id="cst_nothing")
+    foreign = replace(counted[0][0], namespace="org_2")
+    older = replace(counted[0][0], version=9)
+    await store(clickhouse, [*counted, (foreign, metered_events(seed=3)), (older, metered_events(seed=4))])
+    reader = ClickHouseUsage(clickhouse)
+    some = random.Random("many").sample([*product(PERIODS, ASKED, [None, *WindowSize])], 12)
+    for period, (group_by, condition), size in some:
+        questions = [
+            UsageQuestion(
+                definition=one,
+                period=period,
+                condition=condition,
+                window_size=size,
+                group_by=group_by,
+                links=LINKS,
+            )
+            for one in [*[one for one, _ in counted], nothing]
+        ]
+        found = await reader.usages(questions)
+        for question, usage in zip(questions, found, strict=True):
+            aggregation = question.definition.aggregation
+            expected = await reader.usage(question)
+            assert shown(aggregation, usage) == shown(aggregation, expected), question
+    assert await reader.usages([]) == []
+
+
+@pytest.mark.anyio
+async def test_questions_that_differ_in_more_than_their_definitions_are_not_asked_at_once(
+    clickhouse: ClickHousePool,
+) -> None:
+    one = UsageQuestion(definition=definition(Aggregation.SUM), period=PERIODS[0])
+    with pytest.raises(ValueError, match="more than their definitions"):
+        await ClickHouseUsage(clickhouse).usages([one, replace(one, period=PERIODS[1])])
+
+
 # A shift of the clocks in the middle, half-hour offsets, and offsets of seconds, which no rollup fits.
 ZONES = {
     "Europe/Berlin": parse("2026-03-27T00:00:00Z"),
@@ -297,8 +253,8 @@ async def test_a_question_for_too_many_windows_is_refused_by_name(clickhouse: Cl
 
     def insert(client: Client) -> None:
         client.command(
-            "INSERT INTO rollups_minute (namespace, billable_metric_id, version, window_start, count) "
-            "SELECT 'org_1', {metric:String}, 3, toDateTime({start:Int64} + number * 60, 'UTC'), 1 "
+            "INSERT INTO rollups (namespace, billable_metric_id, version, window_size, window_start, count) "
+            "SELECT 'org_1', {metric:String}, 3, 'MINUTE', toDateTime({start:Int64} + number * 60, 'UTC'), 1 "
             "FROM numbers({cells:UInt64}) SETTINGS max_partitions_per_insert_block = 0",
             parameters={
                 "metric": one.billable_metric_id,

@@ -17,7 +17,7 @@ from ingest.routes import PATHS
 from meterhouse import settings
 from meterhouse.adapters.clickhouse.blocks import INSERT_TIME_LIMIT
 from meterhouse.settings import ClickHouseSettings
-from query.app import _ROUTERS
+from query.app import ROUTERS
 from tests.deploy.chart import CHART, COMPONENTS, OPERATORS, VALUES, Rendered, matches, template
 from tests.deploy.image import chain
 from tests.deploy.known import known_variables, parse
@@ -313,7 +313,7 @@ def test_an_ingress_sends_each_path_to_its_service() -> None:
     exact = {path for path, kind, service in paths if kind == "Exact" and service.endswith("-ingest")}
     assert exact == PATHS
     prefixes = [path for path, kind, service in paths if kind == "Prefix" and service.endswith("-query")]
-    routes = [route.path for router in _ROUTERS for route in router.routes]  # type: ignore[attr-defined]
+    routes = [route.path for router in ROUTERS for route in router.routes]  # type: ignore[attr-defined]
     assert routes
     for route in [*routes, "/docs", "/openapi.json"]:
         assert any(route == prefix or route.startswith(f"{prefix}/") for prefix in prefixes), route

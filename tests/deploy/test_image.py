@@ -75,7 +75,8 @@ def test_nothing_of_the_development_group_is_there(services_image: Path) -> None
 
 
 def test_what_is_installed_is_our_own_code_and_no_link_to_it(services_image: Path) -> None:
-    script = "import meterhouse.cli, ingest.app, aggregator.worker, query.app; print(query.app.__file__)"
+    ours = "meterhouse.cli, ingest.app, aggregator.worker, notifier.watch, query.app"
+    script = f"import {ours}; print(query.app.__file__)"
     place = output_of(services_image / "bin" / "python", "-c", script, cwd=services_image)
     assert Path(place.strip()).is_relative_to(services_image)
     migrations = list(services_image.rglob("meterhouse/adapters/clickhouse/migrations/*.sql"))

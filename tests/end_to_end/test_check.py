@@ -44,8 +44,8 @@ def test_an_untouched_folder_is_clean(stopped: Path) -> None:
     [
         ("ALTER TABLE events DELETE WHERE id = 'c3'", "events"),
         ("ALTER TABLE metered_events DELETE WHERE namespace != '' AND log_offset = 3", "metered_events"),
-        ("ALTER TABLE rollups_minute DELETE WHERE namespace != ''", "rollups_minute"),
-        ("ALTER TABLE rollups_hour DELETE WHERE namespace != ''", "rollups_hour"),
+        ("ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'MINUTE'", "rollups_minute"),
+        ("ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'DAY'", "rollups_day"),
     ],
 )
 def test_rows_deleted_by_hand_are_found(stopped: Path, statement: str, named: str) -> None:

@@ -73,7 +73,8 @@ def test_each_process_shows_its_own_instruments(observed: Distributed, api: Api)
     assert api.post_single({}).status_code == 400
     assert api.total(metric["id"]) == 1
     shown = {service: samples(observed.address(f"{service}-1")) for service in _SERVICES}
-    for service, kind in documents.INSTRUMENTS.items():
+    for named, kind in documents.INSTRUMENTS.items():
+        service = named.rpartition(", in the ")[2]
         for name in documents.names_of(kind):
             found = [one for one in _SERVICES if any(sample.startswith(name) for sample in shown[one])]
             assert found == ([service] if service in _SERVICES else list(_SERVICES)), name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
+from deploy.local.control import Installation
 from deploy.local.units import Unit
+from tests.running import free_port
 
 
 def test_a_process_is_found_from_the_moment_it_was_launched_until_it_ended(tmp_path: Path) -> None:
@@ -18,3 +21,20 @@ def test_a_process_is_found_from_the_moment_it_was_launched_until_it_ended(tmp_p
         unit.end(signal.SIGKILL)
         assert pid is not None
         assert unit.pid is None
+
+
+def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
+    plan = {
+        "postgres": {"port": 1, "password": "-p"},
+        "clickhouse": {"port": free_port(), "password": "-p"},
+        "gateway": 2,
+        "kafka": [],
+        "services": {},
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    unit = Installation.load(tmp_path).unit("clickhouse")
+    unit.launch()
+    try:
+        unit.wait_until(Unit.listens, 60)
+    finally:
+        unit.end(signal.SIGTERM)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import httpx
@@ -14,6 +15,15 @@ import pytest
 from tests.api import Api, cloud_event
 from tests.running import Server, run_cli
 
+_LISTS: Final = (
+    "/v0/products", "/v0/items", "/v0/externalReferences", "/v0/fees", "/v0/prices", "/v0/customers",
+    "/v0/billableMetrics", "/v0/costs", "/v0/testClocks", "/v0/subscriptions",
+)  # fmt: skip
+_EVER: Final = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}
+_ASKED: Final[Mapping[str, dict[str, str]]] = {
+    "/v0/costs/report": {"groupBy": "cost"},
+    "/v0/revenue": {"startTime": _EVER["from"], "endTime": _EVER["to"]},
+}
 _OPEN: Final = {"/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"}
 
 
@@ -24,24 +34,122 @@ class Victim:
     api: Api
     mark: str
     product: str
+    feature: str
+    item: str
+    reference: str
+    fee: str
+    price: str
+    cost: str
+    plan: str
     customer: str
+    clock: str
+    subscription: str
     metric: str
+    entitlement: str
+    grant: str
+    purchase: str
+    endpoint: str
+    delivery: str
     event: str
 
     def state(self) -> tuple[object, ...]:
         """All that a stranger could have changed."""
         lists = [
-            self.api.get(path, merchantId="org_dev", limit="100")["pagination"]["total"]
-            for path in ("/v0/products", "/v0/customers", "/v0/billableMetrics")
+            self.api.get(path, merchantId="org_dev", limit="100")["pagination"]["total"] for path in _LISTS
         ]
         return (
             *lists,
             self.api.get(f"/v0/products/{self.product}"),
+            self.api.get("/v0/features", productId=self.product),
+            self.api.get(f"/v0/features/{self.feature}"),
+            self.api.get(f"/v0/items/{self.item}"),
+            self.api.get(f"/v0/externalReferences/{self.reference}"),
+            self.api.get(f"/v0/fees/{self.fee}"),
+            self.api.get(f"/v0/prices/{self.price}"),
+            self.api.get(f"/v0/costs/{self.cost}"),
+            self.api.get("/v0/costs/report", groupBy="cost", costId=self.cost, **_EVER),
+            self.api.get(f"/v0/plans/{self.plan}"),
+            self.api.get(f"/v0/plans/{self.plan}/versions"),
             self.api.get(f"/v0/customers/{self.customer}"),
+            self.api.get(f"/v0/testClocks/{self.clock}"),
+            self.api.get(f"/v0/subscriptions/{self.subscription}"),
             self.api.get(f"/v0/billableMetrics/{self.metric}"),
+            self.api.get(f"/v1/entitlements/{self.entitlement}"),
+            self.api.get("/v0/webhooks"),
+            self.api.get("/api/v1/webhooks/endpoints"),
+            self.api.get(f"/api/v1/webhooks/deliveries/{self.delivery}"),
+            self.api.get(f"/v1/entitlements/{self.entitlement}/grants", includeVoided="true"),
             self.api.meter(self.metric),
             self.api.record(self.event),
         )
+
+
+_SOLD: Final = (
+    ("feature", "/v0/features"),
+    ("item", "/v0/items"),
+    ("reference", "/v0/externalReferences"),
+    ("fee", "/v0/fees"),
+    ("price", "/v0/prices"),
+    ("cost", "/v0/costs"),
+    ("plan", "/v0/plans"),
+)
+
+
+_KINDS: Final = {path: kind for kind, path in _SOLD}
+
+
+def _sold(kind: str, mark: str, ids: Mapping[str, str]) -> dict[str, object]:
+    """What asks for one of `_SOLD`, by the ids of those before it."""
+    own: dict[str, object] = {"name": mark, "merchantId": "org_dev"}
+    match kind:
+        case "feature":
+            return own | {"key": mark, "productId": ids["product"]}
+        case "item":
+            return own | {"catalogId": ids["product"], "metadata": {"mark": mark}}
+        case "reference":
+            named = {"entityType": "item", "entityId": ids["item"], "provider": "sage", "externalId": mark}
+            return own | named
+        case "fee":
+            return own | {"description": mark, "productId": ids["product"], "itemId": ids["item"]}
+        case "cost":
+            counted = {"aggregation": "COUNT", "eventType": mark, "productId": ids["product"]}
+            return own | counted | {"type": "metered", "unitCost": 1, "currency": "USD"}
+        case "plan":
+            return own | {"productId": ids["product"], "currency": "USD", "prices": [ids["price"]]}
+        case _:
+            own = {"invoiceDisplayName": mark, "paymentTerm": "in_arrears", "feeId": ids["fee"]}
+            return own | {"properties": {"unitPrice": "1"}, "feature": {"featureId": ids["feature"]}}
+
+
+_HELD: Final[Mapping[str, dict[str, object]]] = {
+    "/v1/entitlements": {"template": {"type": "boolean"}},
+    "/v1/entitlements/{entitlementId}/grants": {"amount": 1, "idempotencyKey": "stolen"},
+    "/v1/entitlements/{entitlementId}/grants/purchase": {
+        "amount": 1, "price": "5.00", "idempotencyKey": "stolen",
+    },
+    "/api/v1/grant-purchases/{invoiceId}/payment": {},
+    "/api/v1/webhooks/endpoints": {"url": "https://stolen.invalid/"},
+    "/api/v1/webhooks/endpoints/{id}/secret": {},
+    "/api/v1/webhooks/deliveries/{id}/replay": {},
+}  # fmt: skip
+
+
+_SUBSCRIBED: Final[Mapping[tuple[str, str], dict[str, object]]] = {
+    ("post", "/v0/testClocks"): {"merchantId": "org_dev"},
+    ("patch", "/v0/testClocks/{id}"): {"advanceBy": "P1D"},
+    ("patch", "/v0/subscriptions/{id}"): {"autoCharge": True},
+    ("post", "/v0/subscriptions/{id}/termination"): {"reason": "stolen"},
+    ("post", "/v0/subscriptions/{id}/terminate"): {"reason": "stolen"},
+    ("post", "/v0/subscriptions/{id}/portal"): {},
+    ("post", "/v0/subscriptions/{id}/portal-link"): {},
+    ("post", "/v0/subscriptions/{id}/reconciliations"): {},
+    ("post", "/v0/subscriptions/{id}/intervals"): {"remove": [{"id": "stolen"}]},
+}
+
+
+def _subscription(mark: str, ids: Mapping[str, str]) -> dict[str, object]:
+    own: dict[str, object] = {"name": mark, "startedAt": "2026-05-01T00:00:00Z"}
+    return own | {"planId": ids["plan"], "customerId": ids["customer"], "testClockId": ids["clock"]}
 
 
 def _customer(mark: str) -> dict[str, object]:
@@ -56,12 +164,50 @@ def victim(server: Server) -> Iterator[Victim]:
         product = api.client.post(
             "/v0/products", json={"name": mark, "description": mark, "merchantId": "org_dev"}
         ).json()["id"]
+        made = {"product": product}
+        for kind, path in _SOLD:
+            response = api.client.post(path, json=_sold(kind, mark, made))
+            assert response.status_code == 201, response.text
+            made[kind] = response.json()["id"]
+        made["clock"] = api.client.post("/v0/testClocks", json={"name": mark}).json()["id"]
         customer = api.client.post("/v0/customers", json=_customer(mark)).json()["customerId"]
+        subscribed = _subscription(mark, made | {"customer": customer})
+        made["subscription"] = api.client.post("/v0/subscriptions", json=subscribed).json()["id"]
         metric = api.create_metric(
             mark, "SUM", valueProperty="$.v", groupBy={"model": "$.model"}, name=mark, productId=product
         )
         api.ingest(cloud_event(mark, f"id-{mark}", {"v": 1, "model": mark}, subject=mark))
-        yield Victim(api, mark, product, customer, metric["id"], f"id-{mark}")
+        endpoint = _told(api, mark)
+        made |= {"customer": customer, "metric": metric["id"], "endpoint": endpoint} | _held(
+            api, mark, customer, metric["id"], product
+        )
+        [told, *_] = api.get("/api/v1/webhooks/deliveries", endpointId=endpoint)["data"]
+        made["delivery"] = told["id"]
+        yield Victim(api=api, mark=mark, event=f"id-{mark}", **made)
+
+
+def _told(api: Api, mark: str) -> str:
+    """An endpoint of webhooks that are paused, so that nothing is delivered."""
+    api.client.post("/v0/webhooks")
+    api.client.patch("/v0/webhooks", json={"enabled": False})
+    wanted = {"url": f"https://{mark}.invalid/", "eventTypes": ["grant.created"], "description": mark}
+    made = api.client.post("/api/v1/webhooks/endpoints", json=wanted)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def _held(api: Api, mark: str, customer: str, metric: str, product: str) -> dict[str, str]:
+    """An entitlement with a grant and a purchase, by what they are."""
+    feature = {"key": f"{mark}-held", "name": mark, "merchantId": "org_dev", "productId": product}
+    by_metric = {"type": "metered", "metadata": {"billableMetricId": metric}}
+    made = api.client.post("/v0/features", json=feature | by_metric).json()["id"]
+    wanted = {"customerId": customer, "featureId": made, "template": {"type": "metered"}}
+    issued = api.client.post("/v1/entitlements", json=wanted | {"metadata": {"mark": mark}}).json()["id"]
+    path = f"/v1/entitlements/{issued}/grants"
+    granted = api.client.post(path, json={"amount": 5, "idempotencyKey": mark}).json()["id"]
+    bought = {"amount": 5, "price": "5.00", "idempotencyKey": mark}
+    invoice = api.client.post(f"{path}/purchase", json=bought).json()["invoiceId"]
+    return {"entitlement": issued, "grant": granted, "purchase": invoice}
 
 
 @pytest.fixture(scope="module")
@@ -88,23 +234,45 @@ def _operations(server: Server) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
-    """A request for exactly what `victim` has; an operation that this does not know yet fails the test."""
+def _address(victim: Victim, path: str) -> str:
+    """The path, of what `victim` has."""
     ids = {
         "/v0/products/": victim.product,
+        "/v0/features/": victim.feature,
+        "/v0/items/": victim.item,
+        "/v0/externalReferences/": victim.reference,
+        "/v0/fees/": victim.fee,
+        "/v0/prices/": victim.price,
+        "/v0/costs/": victim.cost,
+        "/v0/plans/": victim.plan,
         "/v0/customers/": victim.customer,
+        "/v0/testClocks/": victim.clock,
+        "/v0/subscriptions/": victim.subscription,
         "/v0/billableMetrics/": victim.metric,
+        "/v1/entitlements/": victim.entitlement,
+        "/api/v1/grant-purchases/": victim.purchase,
+        "/api/v1/customers/": victim.customer,
+        "/api/v1/webhooks/endpoints/": victim.endpoint,
+        "/api/v1/webhooks/deliveries/": victim.delivery,
+        "/api/v1/events/": victim.event,
+        "/api/v1/billable-metrics/": victim.metric,
     }
-    ids |= {"/api/v1/events/": victim.event, "/api/v1/billable-metrics/": victim.metric}
-    address = path.replace("{version}", "1").replace("{key}", "model")
+    places = {"{version}": "1", "{versionNumber}": "1", "{key}": "model", "{grantId}": victim.grant}
+    address = reduce(lambda text, place: text.replace(*place), places.items(), path)
     if "{" in address:
         (owner,) = [one for prefix, one in ids.items() if path.startswith(prefix)]
         address = address[: address.index("{")] + owner + address[address.index("}") + 1 :]
-    request: dict[str, Any] = {"method": method.upper(), "url": address}
+    return address
+
+
+def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
+    """A request for exactly what `victim` has; an operation that this does not know yet fails the test."""
+    request: dict[str, Any] = {"method": method.upper(), "url": _address(victim, path)}
     if method == "get":
         # Nothing may hide behind a missing parameter: these satisfy every route.
-        params = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z", "merchantId": "org_dev"}
-        return request | {"params": params}
+        whose = {"merchantId": "org_dev", "productId": victim.product, "customerId": victim.customer}
+        asked = _ASKED.get(path, {})
+        return request | {"params": _EVER | whose | asked}
     match method, path:
         case "post", "/v0/events":
             body: object = {
@@ -116,11 +284,12 @@ def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
         case "post", "/api/v1/events/dry-run":
             body = cloud_event(victim.mark, f"stolen3-{victim.mark}", {"v": 10}, namespace="org_dev")
         case "post", "/api/v1/billable-metrics/{id}/usage/query":
-            body = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}
+            body = _EVER
         case "post", "/api/v1/usage/query":
-            question = {"from": "1970-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z"}
-            body = {"queries": [question | {"billableMetricId": victim.metric}]}
-        case "post", "/api/v1/billable-metrics/{id}/versions/{version}/cancel":
+            body = {"queries": [_EVER | {"billableMetricId": victim.metric}]}
+        case "post", (
+            "/api/v1/billable-metrics/{id}/versions/{version}/cancel" | "/api/v1/customers/{id}/portal"
+        ):
             body = {}
         case "post", "/v0/products":
             body = {"name": "theirs", "description": "theirs", "merchantId": "org_dev"}
@@ -129,11 +298,30 @@ def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
                 "name": "theirs", "description": "theirs", "unit": "u", "aggregation": "COUNT",
                 "merchantId": "org_dev", "productId": victim.product, "eventType": victim.mark,
             }  # fmt: skip
+        case "post", "/v0/webhooks":
+            return request | {"params": {"merchantId": "org_dev"}}
+        case "post", path if path in _KINDS:
+            body = _sold(_KINDS[path], victim.mark, vars(victim))
+            body |= {"merchantId": "org_stranger"}  # the rest is the victim's
+        case "post", path if path in _HELD:
+            body = _HELD[path] | {"customerId": victim.customer, "featureId": victim.feature}
+        case "post", "/v0/subscriptions":
+            body = _subscription(victim.mark, vars(victim))
+        case _ if (method, path) in _SUBSCRIBED:
+            body = _SUBSCRIBED[method, path]
+        case "patch", "/v0/externalReferences/{id}":
+            body = {"externalLabel": "stolen"}
+        case "post", "/v0/plans/{id}/versions":
+            body = {"prices": [victim.price]}
+        case "patch", "/v0/plans/{id}/versions/{versionNumber}":
+            body = {"default": True}
+        case "patch", "/v0/prices/{id}":
+            body = {"invoiceDisplayName": "stolen"}
         case "post", "/v0/customers":
             body = _customer(victim.mark)
         case "patch", "/v0/customers/{id}":
             body = {"externalId": "stolen"}
-        case "delete", "/v0/customers/{id}":
+        case "delete", _:
             return request
         case "patch", _:
             body = {"name": "stolen"}

@@ -29,7 +29,7 @@ _PAUSE: Final = 0.3  # seconds between two requests of a client
 _PASSED: Final = 100  # events, to see that ingest goes on
 _SERVICES: Final = ("ingest-1", "ingest-2", "aggregator-1", "aggregator-2", "query-1")
 _ASK_CLICKHOUSE: Final = ("aggregator-1", "aggregator-2", "query-1")
-_BACKFILLED: Final = (Table.METERED_EVENTS, Table.ROLLUPS_MINUTE, Table.ROLLUPS_HOUR)
+_BACKFILLED: Final = (Table.METERED_EVENTS, Table.ROLLUPS)
 
 Answer = Callable[[], bytes]
 

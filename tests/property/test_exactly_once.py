@@ -24,9 +24,10 @@ from meterhouse.domain.block import FirstSeenColumns, RepeatColumns, Table
 from meterhouse.domain.disposition import Counted
 from meterhouse.domain.errors import Fenced, Unavailable
 from meterhouse.domain.event import Event, value_hash
-from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, parse
+from meterhouse.domain.instant import MINUTE, SECOND, Instant, parse
 from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.rollup import RollupState
+from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Progress
 from tests.property.stepping import FaultyStore, SteppedLedger, SteppedLog, at_once, checkpoint, offload
 
@@ -206,10 +207,10 @@ class ExactlyOnce(RuleBasedStateMachine):
         assert [
             row for row in self.tables.metered() if (row.billable_metric_id, row.version) in active
         ] == expected
-        for table, length in ((Table.ROLLUPS_MINUTE, MINUTE), (Table.ROLLUPS_HOUR, HOUR)):
+        for size in (WindowSize.MINUTE, WindowSize.HOUR, WindowSize.DAY):
             rollups: dict[RollupKey, RollupState] = {}
             for row in expected:
-                window = row.time - row.time % length
+                window = size.window_of(row.time).start
                 key = (
                     row.namespace,
                     row.billable_metric_id,
@@ -220,7 +221,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                     row.dimensions,
                 )
                 rollups[key] = rollups.get(key, RollupState()).merge(row.state())
-            found = self.tables.rollups(table)
+            found = self.tables.rollups(size)
             assert {key: state for key, state in found.items() if key[1:3] in active} == rollups
 
     def _recomputed(self, metric: int, version: int) -> list[Metered]:

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool, EngineError
 from meterhouse.adapters.clickhouse.migrate import migrate, migrations
-from meterhouse.domain.errors import Overloaded, StoreUnavailable
+from meterhouse.domain.errors import NotMigrated, Overloaded, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +120,13 @@ async def test_migrating_again_changes_nothing(clickhouse: ClickHousePool) -> No
 
 async def test_a_migration_cut_short_is_completed(clickhouse: ClickHousePool) -> None:
     await clickhouse.run(lambda client: client.command("TRUNCATE TABLE schema_migrations"))
-    await clickhouse.run(lambda client: client.command("DROP TABLE rollups_hour SYNC"))
+    await clickhouse.run(lambda client: client.command("DROP TABLE rollups SYNC"))
     await migrate(clickhouse)
     assert await clickhouse.run(lambda client: client.command("SELECT count() FROM rollups_hour")) == 0
+
+
+async def test_tables_of_another_version_are_refused_by_name(clickhouse: ClickHousePool) -> None:
+    foreign = "INSERT INTO schema_migrations SELECT 9999, '9999_from_elsewhere.sql', now64(6)"
+    await clickhouse.run(lambda client: client.command(foreign))
+    with pytest.raises(NotMigrated, match=r"9999_from_elsewhere\.sql"):
+        await migrate(clickhouse)

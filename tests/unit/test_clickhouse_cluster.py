@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from meterhouse.adapters.clickhouse import blocks
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate, migrations
-from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, insert_rollups
+from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, ROLLED_UP, insert_rollups, rollups_of
 from meterhouse.adapters.clickhouse.shards import shards
 from meterhouse.adapters.clickhouse.tables import Tables
 from meterhouse.domain.block import Table
@@ -39,7 +39,7 @@ def run_on_a_cluster(tables: Tables) -> Iterator[str]:
         yield from tables.before_look(table)
         own = tables.own(table)
         yield insert_rollups(
-            own, "toStartOfHour", f"input({format_str(METERED_STRUCTURE)})", tables.insert_settings(table)
+            own, f"input({format_str(METERED_STRUCTURE)})", tables.insert_settings(table), [("bm_1", 1)]
         )
         yield blocks._DROP.format(table=own, on_cluster=tables.on_cluster)
     for question in (blocks._PLACED, blocks._IDENTIFIED, blocks._MARKED.replace("{time}", "time")):
@@ -79,8 +79,9 @@ async def test_every_server_of_a_cluster_has_all_billable_metrics_itself(clickho
     [own] = [tree for tree in trees if tree.startswith("CreateQuery usage_local metric_publications")]
     assert "Literal \\'/clickhouse/tables/{database}/{table}\\'" in own
     assert "Literal \\'{shard}-{replica}\\'" in own
-    [view] = [tree for tree in trees if tree.startswith("CreateQuery usage billable_metrics")]
-    assert "TableIdentifier usage_local.metric_publications" in view
+    views = [tree for tree in trees if tree.startswith("CreateQuery usage billable_metrics")]
+    assert views
+    assert all("TableIdentifier usage_local.metric_publications" in view for view in views)
 
 
 async def test_a_cluster_differs_from_one_node_only_in_where_rows_lie() -> None:
@@ -146,7 +147,13 @@ async def test_several_processes_may_migrate_at_once(clickhouse: ClickHousePool,
         return {row[0] for row in tables.result_rows}, {row[0] for row in journal.result_rows}
 
     found = await clickhouse.run(look)
-    made = {*TABLES, "schema_migrations", "metric_publications", "billable_metrics"}
+    made = {
+        *TABLES,
+        *map(rollups_of, ROLLED_UP),
+        "schema_migrations",
+        "metric_publications",
+        "billable_metrics",
+    }
     assert found == (made, {migration.number for migration in migrations()})
 
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aggregator.worker import Stop, Worker
+from aggregator.worker import Worker
+from meterhouse.adapters.stopping import Stop
 from meterhouse.distributed import Crew
 from meterhouse.domain.errors import LogBroken
 from meterhouse.settings import AggregatorSettings

@@ -164,10 +164,8 @@ def test_rows_of_two_months_go_into_blocks_of_their_own_that_all_carry_the_batch
         (Table.EVENTS, 0),
         (Table.METERED_EVENTS, 202604),
         (Table.METERED_EVENTS, 202605),
-        (Table.ROLLUPS_MINUTE, 202604),
-        (Table.ROLLUPS_MINUTE, 202605),
-        (Table.ROLLUPS_HOUR, 202604),
-        (Table.ROLLUPS_HOUR, 202605),
+        (Table.ROLLUPS, 202604),
+        (Table.ROLLUPS, 202605),
         (Table.EVENT_IDS, 0),
     ]
     assert _metered(blocks, 202604).groups[0].offsets == [1]
@@ -221,4 +219,4 @@ def test_a_backfill_counts_stored_events_as_the_live_fold_does() -> None:
     for block in blocks:
         assert block.rows == live[block.table, block.month].rows
         assert (block.stream, block.mark) == ("0/bm_tokens/1", 3)
-    assert len(blocks) == 6
+    assert len(blocks) == 4

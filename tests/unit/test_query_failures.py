@@ -12,7 +12,8 @@ from meterhouse.domain.errors import CatalogUnavailable, StoreUnavailable
 from meterhouse.domain.usage import Usage, UsageQuestion
 from meterhouse.telemetry.request_id import add_request_id
 from query.route import MAX_BODY_BYTES
-from tests.fakes_query import FakeUsage, FakeWatermark, QueryService, metric_body
+from tests.fakes_query import FakeWatermark, QueryService, metric_body
+from tests.fakes_usage import FakeUsage
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,27 @@ def _assert_shape(body: dict[str, Any]) -> None:
         ("POST", "/v0/products"),
         ("GET", "/v0/products/prod_a"),
         ("PATCH", "/v0/products/prod_a"),
+        ("GET", "/v0/features"),
+        ("POST", "/v0/features"),
+        ("GET", "/v0/features/feat_1"),
+        ("PATCH", "/v0/features/feat_1"),
+        ("DELETE", "/v0/features/feat_1"),
+        ("GET", "/v0/items"),
+        ("POST", "/v0/items"),
+        ("PATCH", "/v0/items/itm_1"),
+        ("POST", "/v0/externalReferences"),
+        ("DELETE", "/v0/externalReferences/xrf_1"),
+        ("GET", "/v0/fees"),
+        ("POST", "/v0/fees"),
+        ("DELETE", "/v0/fees/fee_1"),
+        ("POST", "/v0/prices"),
+        ("GET", "/v0/prices/price_1"),
+        ("DELETE", "/v0/prices/price_1"),
+        ("POST", "/v0/plans"),
+        ("GET", "/v0/plans/available"),
+        ("PATCH", "/v0/plans/plan_1"),
+        ("POST", "/v0/plans/plan_1/versions"),
+        ("PATCH", "/v0/plans/plan_1/versions/1"),
         ("GET", "/v0/customers"),
         ("POST", "/v0/customers"),
         ("GET", "/v0/customers/cus_1"),
@@ -83,7 +105,18 @@ async def test_the_scheme_may_be_written_in_any_case(service: QueryService) -> N
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nonsense", b"[]", b"1", b"null", b"\xff", b"[" * 100_000])
-@pytest.mark.parametrize("path", ["/v0/products", "/v0/customers", "/v0/billableMetrics"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v0/products",
+        "/v0/features",
+        "/v0/items",
+        "/v0/prices",
+        "/v0/plans",
+        "/v0/customers",
+        "/v0/billableMetrics",
+    ],
+)
 async def test_a_body_that_is_no_json_object_is_a_validation_error(
     service: QueryService, path: str, body: bytes
 ) -> None:
@@ -119,7 +152,8 @@ async def test_a_body_over_the_limit_is_refused(service: QueryService) -> None:
     "path",
     [
         "/", "/v0", "/v0/products/", "/v0/billableMetrics/bm/1%20%C3%BC", "/v0/products/bm_1",
-        "/v0/customers/cus_none", "/v0/customers/org_1",
+        "/v0/features/feat_none", "/v0/features/prod_a", "/v0/items/fee_1", "/v0/prices/price_",
+        "/v0/plans/p", "/v0/customers/cus_none", "/v0/customers/org_1",
         "/v0/billableMetrics/bm_", "/v0/billableMetrics/bm_a-b", "/v0/billableMetrics/bm_none",
         "/api/v1/events/",
     ],

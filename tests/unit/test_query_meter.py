@@ -10,7 +10,8 @@ import pytest
 
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import Usage, UsageQuestion
-from tests.fakes_query import FakeUsage, QueryService, event
+from tests.fakes_query import QueryService, event
+from tests.fakes_usage import FakeUsage
 
 pytestmark = pytest.mark.anyio
 

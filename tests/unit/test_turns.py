@@ -22,7 +22,7 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
-from query.turns import FairReader
+from query.turns import FairReader, Turns
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,9 @@ class SlowReader:
         await self.go.wait()
         self.asking.remove(question.definition.namespace)
         return Usage(Reading())
+
+    async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
+        return [await self.usage(question) for question in questions]
 
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
         raise NotImplementedError
@@ -70,7 +73,7 @@ def question(merchant: str) -> UsageQuestion:
 
 async def test_one_merchant_leaves_room_for_another() -> None:
     slow = SlowReader()
-    fair = FairReader(slow, at_once=2, max_waiting=3)
+    fair = FairReader(slow, Turns(at_once=2, max_waiting=3))
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
             tasks.start_soon(fair.usage, question("org_a"))
@@ -87,7 +90,7 @@ async def test_one_merchant_leaves_room_for_another() -> None:
 
 async def test_turns_are_given_back_whatever_happens() -> None:
     slow = SlowReader()
-    fair = FairReader(slow, at_once=1, max_waiting=0)
+    fair = FairReader(slow, Turns(at_once=1, max_waiting=0))
     for _ in range(3):
         with pytest.raises(OSError, match="org_a"):
             await fair.lookup("org_a", "e", None)
@@ -95,4 +98,4 @@ async def test_turns_are_given_back_whatever_happens() -> None:
         await fair.usage(question("org_a"))
     slow.go.set()
     assert await fair.usage(question("org_a")) == Usage(Reading())
-    assert not fair._lines
+    assert not fair.turns._lines

@@ -3,7 +3,7 @@
 The order of locks, the same everywhere, so that no two transactions wait for each other: a partition's
 progress, then a backfill's, then this lock, then whatever else. So:
 
-* Whoever changes merchants, keys, products, customers or definitions holds the lock from its first
+* Whoever changes merchants, keys, customers, definitions or what is sold holds the lock from its first
   statement on: it reads what no other such change is about to replace.
 * A version number is taken and becomes visible while the lock is held. Whoever sees number 8 sees all that
   7 changed, and nothing that appears later bears a number up to 8.

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.blockers import find_blocker, refuse
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
 from meterhouse.adapters.catalog.models import ConsumerRow, CustomerRow, MerchantRow
+from meterhouse.adapters.catalog.sales_models import ReferenceRow
+from meterhouse.adapters.catalog.subscription_models import SubscriptionRow
+from meterhouse.adapters.catalog.subscription_rows import find_live, now_of_entitlements
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter, Notifications, caseless
 from meterhouse.domain.errors import Conflict, NotFound
+from meterhouse.domain.instant import Instant
 from meterhouse.domain.matching import plain
 from meterhouse.ports import Page
 
@@ -31,7 +37,7 @@ class CatalogCustomers:
 
     async def create(self, customer: Customer) -> Customer:
         """Raises NotFound for an unknown merchant, Conflict for an external id that is taken."""
-        return await self._database.write(partial(_create, customer))
+        return await self._database.write(partial(ensure_customer, customer))
 
     async def consumer(self, merchant_id: str, id: str) -> Consumer:
         return await self._database.read(partial(_consumer_of, merchant_id, id))
@@ -45,17 +51,21 @@ class CatalogCustomers:
     async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Customer:
         return await self._database.write(partial(_update, merchant_id, id, changes))
 
-    async def delete(self, merchant_id: str, id: str) -> None:
-        await self._database.write(partial(_delete, merchant_id, id))
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
+        await self._database.write(partial(_delete, merchant_id, id, at))
 
     async def linked(self, merchant_id: str) -> Mapping[str, str]:
         return await self._database.read(partial(_linked, merchant_id))
+
+    async def names(self, merchant_id: str, ids: Sequence[str] | None) -> Mapping[str, str]:
+        return await self._database.read(partial(_names, merchant_id, ids))
 
     async def external_ids(self, merchant_id: str, ids: Sequence[str]) -> Mapping[str, str]:
         return await self._database.read(partial(_external_ids, merchant_id, ids))
 
 
-def _create(customer: Customer, session: Session) -> Customer:
+def ensure_customer(customer: Customer, session: Session) -> Customer:
+    """The customer that its consumer is already, as it is, or else this one."""
     hold_catalog(session)
     if session.get(MerchantRow, customer.merchant_id) is None:
         raise NotFound(f"there is no merchant {customer.merchant_id}")
@@ -70,6 +80,23 @@ def _create(customer: Customer, session: Session) -> Customer:
         row = _row_of(customer, consumer)
         session.add(row)
     return _customer(row, consumer)
+
+
+def require_customer(session: Session, merchant_id: str, id: str) -> None:
+    """Raises NotFound where the merchant has no such customer."""
+    row = session.get(CustomerRow, id)
+    if row is None or row.merchant_id != merchant_id:
+        raise NotFound(f"there is no customer {id}")
+
+
+def consumers_of(session: Session, ids: Collection[str]) -> Mapping[str, Consumer]:
+    """The consumers that these customers are, by customer; those that are deleted are left out."""
+    rows = session.execute(
+        select(CustomerRow.id, ConsumerRow)
+        .join(ConsumerRow, ConsumerRow.id == CustomerRow.consumer_id)
+        .where(CustomerRow.id.in_(ids))
+    )
+    return {id: _consumer(consumer) for id, consumer in rows}
 
 
 def _ensure_consumer(session: Session, merchant_id: str, consumer: Consumer) -> ConsumerRow:
@@ -161,9 +188,20 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     return _customer(row, consumer)
 
 
-def _delete(merchant_id: str, id: str, session: Session) -> None:
+def _delete(merchant_id: str, id: str, at: Instant, session: Session) -> None:
     hold_catalog(session)
     row, _ = _rows(session, merchant_id, id)
+    now = now_of_entitlements(at)
+    held = select(EntitlementRow).where(
+        EntitlementRow.customer_id == id,
+        *[or_(end.is_(None), end > now) for end in (EntitlementRow.active_to, EntitlementRow.canceled_at)],
+    )
+    oldest_first = held.order_by(EntitlementRow.created_at, EntitlementRow.id)
+    shown = find_blocker(
+        session, "entitlements", oldest_first, lambda one: {"id": one.id, "status": "active"}
+    )
+    refuse(f"deleting the customer {id}", find_live(session, SubscriptionRow.customer_id == id, at), shown)
+    session.execute(delete(ReferenceRow).where(ReferenceRow.entity_id == id))
     session.delete(row)
 
 
@@ -171,12 +209,31 @@ def _linked(merchant_id: str, session: Session) -> Mapping[str, str]:
     return {external_id: id for id, external_id in _links(session, merchant_id)}
 
 
+def _names(merchant_id: str, ids: Sequence[str] | None, session: Session) -> Mapping[str, str]:
+    chosen = (
+        select(CustomerRow.id, ConsumerRow.name)
+        .join(ConsumerRow, ConsumerRow.id == CustomerRow.consumer_id)
+        .where(CustomerRow.merchant_id == merchant_id)
+    )
+    if ids is None:
+        return dict(session.execute(chosen).all())
+    found: dict[str, str] = {}
+    for among in _among(ids):
+        found.update(session.execute(chosen.where(among)).all())
+    return found
+
+
 def _external_ids(merchant_id: str, ids: Sequence[str], session: Session) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        some = ids[start : start + _IDS_AT_ONCE]
-        found.update(_links(session, merchant_id, CustomerRow.id.in_(some)))
+    for among in _among(ids):
+        found.update(_links(session, merchant_id, among))
     return found
+
+
+def _among(ids: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """What customers of these ids fulfil, some of them at a time."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield CustomerRow.id.in_(ids[start : start + _IDS_AT_ONCE])
 
 
 def _links(session: Session, merchant_id: str, *wanted: ColumnElement[bool]) -> list[tuple[str, str]]:

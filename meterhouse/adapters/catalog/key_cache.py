@@ -58,7 +58,10 @@ class KeyCache:
             asking = self._ask(now)
             if merchant is None or not self._away:
                 await asyncio.wait({asking}, timeout=_PATIENCE_SECONDS)
-                self._away = self._away or not asking.done()
+                if asking.done():
+                    self._learn(asking)  # its callback may come after us, if it is done just now
+                else:
+                    self._away = True
         if not self._away:
             return self._find(digest)
         if merchant is None:
@@ -79,6 +82,8 @@ class KeyCache:
         return self._asking
 
     def _learn(self, asking: asyncio.Future[Sequence[_Change]]) -> None:
+        if asking is not self._asking:
+            return  # it is learned already
         self._asking = None
         self._away = asking.cancelled() or asking.exception() is not None
         if self._away:

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.filing import require_item
 from meterhouse.adapters.catalog.models import MetricRow, VersionRow
 from meterhouse.adapters.catalog.products import product_row
+from meterhouse.adapters.catalog.sales_models import CostRow
 from meterhouse.adapters.catalog.versions import (
     definition_of,
     metric_version,
@@ -24,8 +26,13 @@ from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Versi
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.ports import Page, Serving
 
-_DEFINING: Final = ("event_type", "value_property", "group_by", "event_from")
+_DEFINING: Final = ("aggregation", "event_type", "value_property", "group_by", "event_from")
 _DESCRIBING: Final = ("item_id", "name", "description", "unit", "updated_at")
+# How a billable metric adds up never changes (contract 3.2); how a cost does may.
+_CHANGEABLE: Final = frozenset({*_DEFINING, *_DESCRIBING}) - {"aggregation"}
+
+# The newest version of each billable metric, to join it with.
+NEWEST: Final = (VersionRow.billable_metric_id == MetricRow.id) & (VersionRow.version == MetricRow.version)
 
 
 class CatalogMetrics:
@@ -35,8 +42,10 @@ class CatalogMetrics:
         self._database = database
 
     async def create(self, metric: BillableMetric) -> BillableMetric:
-        """Raises NotFound for a product that is not the merchant's, Conflict for an id that is taken."""
-        return await self._database.write(partial(_create, metric))
+        """Raises NotFound for a product or an item that is not the merchant's, Conflict for an id that is
+        taken, Invalid for an item that cannot take it.
+        """
+        return await self._database.write(lambda session: create_metric(session, metric))
 
     async def get(self, merchant_id: str, id: str) -> Serving:
         return await self._database.read(partial(_get, merchant_id, id))
@@ -65,9 +74,12 @@ class CatalogMetrics:
         return await self._database.read(partial(_serving, true()))
 
 
-def _create(metric: BillableMetric, session: Session) -> BillableMetric:
+def create_metric(session: Session, metric: BillableMetric) -> BillableMetric:
+    """See MetricCatalog.create; holds the catalog."""
     hold_catalog(session)
     product_row(session, metric.merchant_id, metric.product_id)
+    if metric.item_id is not None:
+        require_item(session, metric.merchant_id, metric.item_id, metric.product_id)
     if session.get(MetricRow, metric.id) is not None:
         raise Conflict(f"the id {metric.id} is taken")
     row = MetricRow(
@@ -78,7 +90,6 @@ def _create(metric: BillableMetric, session: Session) -> BillableMetric:
         name=metric.name,
         description=metric.description,
         unit=metric.unit,
-        aggregation=metric.aggregation.value,
         version=1,
         created_at=metric.created_at,
         updated_at=metric.updated_at,
@@ -86,6 +97,7 @@ def _create(metric: BillableMetric, session: Session) -> BillableMetric:
     version = VersionRow(
         billable_metric_id=metric.id,
         version=1,
+        aggregation=metric.aggregation.value,
         event_type=metric.event_type,
         value_property=metric.value_property,
         group_by=metric.group_by,
@@ -96,7 +108,7 @@ def _create(metric: BillableMetric, session: Session) -> BillableMetric:
     session.add(row)
     session.flush()
     session.add(version)
-    return _metric(row, version)
+    return metric_of(row, version)
 
 
 def _get(merchant_id: str, id: str, session: Session) -> Serving:
@@ -118,34 +130,43 @@ def _page(
     limit: int,
     offset: int,
 ) -> Page[BillableMetric]:
-    wanted = MetricRow.merchant_id == merchant_id
+    wanted = (MetricRow.merchant_id == merchant_id) & MetricRow.id.not_in(select(CostRow.id))
     if product_id is not None:
         wanted &= MetricRow.product_id == product_id
     if item_id is not None:
         wanted &= MetricRow.item_id == item_id
     total = session.scalars(select(func.count()).select_from(MetricRow).where(wanted)).one()
-    newest = (VersionRow.billable_metric_id == MetricRow.id) & (VersionRow.version == MetricRow.version)
     rows = session.execute(
         select(MetricRow, VersionRow)
-        .join(VersionRow, newest)
+        .join(VersionRow, NEWEST)
         .where(wanted)
         .order_by(MetricRow.created_at, MetricRow.id)
         .limit(limit)
         .offset(offset)
     )
-    return Page(tuple([_metric(metric, version) for metric, version in rows]), total)
+    return Page(tuple([metric_of(metric, version) for metric, version in rows]), total)
 
 
 def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: Session) -> BillableMetric:
-    unknown = changes.keys() - {*_DEFINING, *_DESCRIBING}
+    unknown = changes.keys() - _CHANGEABLE
     if unknown:
         raise ValueError(f"cannot change {sorted(unknown)}")
+    return change_metric(session, merchant_id, id, changes)
+
+
+def change_metric(
+    session: Session, merchant_id: str, id: str, changes: Mapping[str, object]
+) -> BillableMetric:
+    """Set any fields of _DEFINING and _DESCRIBING, as MetricCatalog.update says; holds the catalog."""
     hold_catalog(session)
     metric, newest = _newest(session, merchant_id, id)
+    item_id = changes.get("item_id")
+    if isinstance(item_id, str):
+        require_item(session, merchant_id, item_id, metric.product_id)
     for field in changes.keys() & set(_DESCRIBING):
         setattr(metric, field, changes[field])
     defining = {field: getattr(newest, field) for field in _DEFINING}
-    defining |= {field: changes[field] for field in _DEFINING if field in changes}
+    defining |= {field: _plain(changes[field]) for field in _DEFINING if field in changes}
     changed = VersionRow(
         billable_metric_id=id,
         version=next_version(session, id),
@@ -154,12 +175,16 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
     )
     if replace(definition_of(metric, changed), version=newest.version) == definition_of(metric, newest):
         newest.group_by = changed.group_by  # {} and null define the same, but are shown as they were sent
-        return _metric(metric, newest)
+        return metric_of(metric, newest)
     changed.appeared_in = begin_catalog_version(session)
     metric.version = changed.version
     retire(session, id, VersionState.BUILDING, catalog_version=changed.appeared_in)
     session.add(changed)
-    return _metric(metric, changed)
+    return metric_of(metric, changed)
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Aggregation) else value
 
 
 def _serving(wanted: ColumnElement[bool], session: Session) -> Sequence[Serving]:
@@ -167,7 +192,7 @@ def _serving(wanted: ColumnElement[bool], session: Session) -> Sequence[Serving]
     rows = session.execute(
         select(MetricRow, VersionRow)
         .join(VersionRow, (VersionRow.billable_metric_id == MetricRow.id) & shown)
-        .where(wanted)
+        .where(wanted, MetricRow.deleted_at.is_(None))
         .order_by(MetricRow.created_at, MetricRow.id, VersionRow.version)
     )
     versions: dict[MetricRow, list[VersionRow]] = {}
@@ -176,10 +201,16 @@ def _serving(wanted: ColumnElement[bool], session: Session) -> Sequence[Serving]
     return [_serve(metric, found) for metric, found in versions.items()]
 
 
-def _newest(session: Session, merchant_id: str, id: str) -> tuple[MetricRow, VersionRow]:
-    metric = session.get(MetricRow, id)
-    if metric is None or metric.merchant_id != merchant_id:
+def metric_row(session: Session, merchant_id: str, id: str) -> MetricRow:
+    """The merchant's billable metric. Raises NotFound, also when it is deleted or another merchant's."""
+    row = session.get(MetricRow, id)
+    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
         raise NotFound(f"there is no billable metric {id}")
+    return row
+
+
+def _newest(session: Session, merchant_id: str, id: str) -> tuple[MetricRow, VersionRow]:
+    metric = metric_row(session, merchant_id, id)
     version = session.get(VersionRow, (id, metric.version))
     assert version is not None
     return metric, version
@@ -189,13 +220,14 @@ def _serve(metric: MetricRow, versions: Sequence[VersionRow]) -> Serving:
     """Of the active version, if there is one, and the newest, in this order."""
     shown, newest = versions[0], versions[-1]
     return Serving(
-        metric=_metric(metric, newest),
+        metric=metric_of(metric, newest),
         shown=metric_version(metric, shown),
         newest=metric_version(metric, newest),
     )
 
 
-def _metric(row: MetricRow, version: VersionRow) -> BillableMetric:
+def metric_of(row: MetricRow, version: VersionRow) -> BillableMetric:
+    """The billable metric in a row, deleted or not, as its newest version says."""
     return BillableMetric(
         id=row.id,
         merchant_id=row.merchant_id,
@@ -204,7 +236,7 @@ def _metric(row: MetricRow, version: VersionRow) -> BillableMetric:
         name=row.name,
         description=row.description,
         unit=row.unit,
-        aggregation=Aggregation(row.aggregation),
+        aggregation=Aggregation(version.aggregation),
         event_type=version.event_type,
         value_property=version.value_property,
         group_by=version.group_by,

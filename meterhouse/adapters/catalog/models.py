@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import json
+from decimal import Decimal
+from typing import Any, ClassVar, Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint
+import msgspec
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from meterhouse.domain.instant import Instant
@@ -23,9 +38,34 @@ _NAMES = {
 TEXT: Final = String().with_variant(String(collation="C"), "postgresql")
 
 
+Document = dict[str, Any]
+Documents = list[Any]
+
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class ExactJson(TypeDecorator[Document]):
+    """JSON as text, because a database's own JSON would round its numbers. None is NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
+        return None if value is None else _encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value, parse_float=Decimal)
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map: ClassVar = {int: BigInteger, str: TEXT, dict[str, str]: JSON(none_as_null=True)}
+    type_annotation_map: ClassVar = {
+        int: BigInteger,
+        str: TEXT,
+        dict[str, str]: JSON(none_as_null=True),
+        Document: ExactJson,
+        Documents: ExactJson,
+    }
 
 
 class MerchantRow(Base):
@@ -102,8 +142,39 @@ class CustomerRow(Base):
     updated_at: Mapped[Instant]
 
 
+class FeatureRow(Base):
+    """A deleted one stays, for the entitlements that were issued with it, but gives its key back."""
+
+    __tablename__ = "features"
+    __table_args__ = (
+        Index(
+            "uq_features_product_id_key",
+            "product_id",
+            "key",
+            unique=True,
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(None, "product_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"))
+    key: Mapped[str]
+    name: Mapped[str]
+    type: Mapped[str]
+    details: Mapped[dict[str, str]]  # `metadata`
+    created_at: Mapped[Instant]
+    updated_at: Mapped[Instant]
+    deleted_at: Mapped[Instant | None]
+
+
 class MetricRow(Base):
-    """What a billable metric is whatever its version; `version` is the newest."""
+    """What a billable metric is whatever its version; `version` is the newest. One of a cost is its own.
+
+    A deleted one stays for the rows that name it; no version of it is counted any more.
+    """
 
     __tablename__ = "billable_metrics"
     __table_args__ = (Index(None, "merchant_id", "created_at", "id"),)
@@ -115,10 +186,10 @@ class MetricRow(Base):
     name: Mapped[str]
     description: Mapped[str]
     unit: Mapped[str]
-    aggregation: Mapped[str]
     version: Mapped[int]
     created_at: Mapped[Instant]
     updated_at: Mapped[Instant]
+    deleted_at: Mapped[Instant | None]
 
 
 class VersionRow(Base):
@@ -128,6 +199,7 @@ class VersionRow(Base):
 
     billable_metric_id: Mapped[str] = mapped_column(ForeignKey("billable_metrics.id"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    aggregation: Mapped[str]
     event_type: Mapped[str | None]
     value_property: Mapped[str | None]
     group_by: Mapped[dict[str, str] | None]
@@ -147,6 +219,16 @@ class StateRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     catalog_version: Mapped[int]
     keys_version: Mapped[int]
+
+
+class SigningKeyRow(Base):
+    """The one key that links are signed with; `secret` is in hexadecimal."""
+
+    __tablename__ = "signing_keys"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    secret: Mapped[str]
+    created_at: Mapped[Instant]
 
 
 class LogProgressRow(Base):

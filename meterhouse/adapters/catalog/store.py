@@ -1,4 +1,4 @@
-"""The catalog: merchants, keys, products, customers, billable metrics, and how far every log is counted."""
+"""The catalog: merchants, keys, what they sell to whom, billable metrics, and how far logs are counted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from meterhouse.adapters.catalog.building import CatalogVersions, log_ids
+from meterhouse.adapters.catalog.costs import CatalogCosts
 from meterhouse.adapters.catalog.customers import CatalogCustomers
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.definitions import CatalogDefinitions
+from meterhouse.adapters.catalog.deliveries import CatalogDeliveries
 from meterhouse.adapters.catalog.engines import DatabaseLimits
+from meterhouse.adapters.catalog.entitlements import CatalogEntitlements
+from meterhouse.adapters.catalog.features import CatalogFeatures
+from meterhouse.adapters.catalog.fees import CatalogFees
+from meterhouse.adapters.catalog.grants import CatalogGrants
+from meterhouse.adapters.catalog.items import CatalogItems
 from meterhouse.adapters.catalog.keys import CatalogKeys, KeyInfo
 from meterhouse.adapters.catalog.ledger import CatalogLedger, CatalogWatermark
+from meterhouse.adapters.catalog.links import CatalogLinks
+from meterhouse.adapters.catalog.looks import CatalogLooks
 from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.metrics import CatalogMetrics
 from meterhouse.adapters.catalog.placement import CatalogPlacement
+from meterhouse.adapters.catalog.plan_versions import CatalogPlanVersions
+from meterhouse.adapters.catalog.plans import CatalogPlans
+from meterhouse.adapters.catalog.price_intervals import CatalogPriceIntervals
+from meterhouse.adapters.catalog.prices import CatalogPrices
 from meterhouse.adapters.catalog.products import CatalogProducts
+from meterhouse.adapters.catalog.reconciliation import CatalogReconciliation
+from meterhouse.adapters.catalog.references import CatalogReferences
 from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_migrated
+from meterhouse.adapters.catalog.subscriptions import CatalogSubscriptions
+from meterhouse.adapters.catalog.test_clocks import CatalogTestClocks
+from meterhouse.adapters.catalog.webhooks import CatalogEndpoints, CatalogWebhooks
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
 from meterhouse.ports import Clock
@@ -39,8 +57,27 @@ class Catalog:
         self._definitions = CatalogDefinitions(database)
         self.keys = CatalogKeys(database, clock)
         self.products = CatalogProducts(database, clock)
+        self.features = CatalogFeatures(database)
+        self.items = CatalogItems(database)
+        self.references = CatalogReferences(database)
+        self.fees = CatalogFees(database)
+        self.prices = CatalogPrices(database)
+        self.costs = CatalogCosts(database)
+        self.plans = CatalogPlans(database)
+        self.plan_versions = CatalogPlanVersions(database, clock)
         self.customers = CatalogCustomers(database)
+        self.entitlements = CatalogEntitlements(database)
+        self.grants = CatalogGrants(database)
         self.metrics = CatalogMetrics(database)
+        self.links = CatalogLinks(database, clock)
+        self.subscriptions = CatalogSubscriptions(database)
+        self.reconciliation = CatalogReconciliation(database)
+        self.price_intervals = CatalogPriceIntervals(database)
+        self.test_clocks = CatalogTestClocks(database)
+        self.webhooks = CatalogWebhooks(database)
+        self.endpoints = CatalogEndpoints(database)
+        self.deliveries = CatalogDeliveries(database)
+        self.looks = CatalogLooks(database)
 
     @classmethod
     @asynccontextmanager

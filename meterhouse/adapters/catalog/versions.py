@@ -29,7 +29,7 @@ def definition_of(metric: MetricRow, version: VersionRow) -> Definition:
         billable_metric_id=metric.id,
         version=version.version,
         namespace=metric.merchant_id,
-        aggregation=Aggregation(metric.aggregation),
+        aggregation=Aggregation(version.aggregation),
         event_type=version.event_type,
         value_path=None if version.value_property is None else parse_path(version.value_property),
         dimensions=tuple([(name, parse_path(path)) for name, path in sorted(group_by.items())]),

@@ -162,7 +162,9 @@ def _metered(group: MeteredGroup, partition: int, shared: _Shared) -> pa.Table:
 def _mark(block: Block) -> MeteredGroup:
     """The row that proves the block landed: nobody's metric, its stream, its last offset."""
     start = month_start(block.month)
-    return MeteredGroup("", "", 0, (), [block.stream], [""], [start], [start], [block.mark], [], [None], [0])
+    return MeteredGroup(
+        "", "", 0, (), [block.stream], [""], [start], [start], [block.mark], [], [None], [0], False
+    )
 
 
 def _same(value: str | int, size: int, kind: pa.DataType) -> pa.Array:

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.arrow import arrow_file, arrow_table
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, insert_rollups
+from meterhouse.adapters.clickhouse.rollup_sql import METERED_STRUCTURE, MetricVersionKey, insert_rollups
 from meterhouse.adapters.clickhouse.staging import Staging
 from meterhouse.domain.block import (
     Block,
@@ -48,8 +48,6 @@ _INSERT_SETTINGS: Final[Mapping[str, int | str]] = {
     # Merging equal keys before the part is written costs a third of the INSERT, and blocks have none.
     "optimize_on_insert": 0,
 }
-
-_ROLLUPS: Final = {Table.ROLLUPS_MINUTE: "toStartOfMinute", Table.ROLLUPS_HOUR: "toStartOfHour"}
 
 _FIND: Final = """
 SELECT id_hash, log_partition, log_offset, payload_hash FROM {event_ids}
@@ -92,6 +90,12 @@ class _Built:
     body: bytes
 
 
+def _latest_of(rows: Rows) -> set[MetricVersionKey]:
+    """The metric versions whose rollups keep the newest value."""
+    assert isinstance(rows, MeteredColumns), "only metered events are rolled up"
+    return {(group.billable_metric_id, group.version) for group in rows.groups if group.shows_latest}
+
+
 async def empty_tables(pool: ClickHousePool) -> None:
     """Delete every block of every table, tokens and marks with them, on every shard."""
 
@@ -111,7 +115,7 @@ class ClickHouseBlocks:
         self._staging = Staging(pool)
         # Less than half the bytes on the wire for 0.15 µs an event; a local file is read as fast without.
         self._compression: Literal["lz4"] | None = "lz4" if pool.folder is None else None
-        # metered_events and both rollups take the same rows, so they are laid out once for the three.
+        # metered_events and the rollups take the same rows, so they are laid out once for both.
         self._built: OrderedDict[int, _Built] = OrderedDict()
 
     async def find(self, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
@@ -145,7 +149,7 @@ class ClickHouseBlocks:
         parameters = {"namespace": namespace, "billable_metric_id": billable_metric_id, "version": version}
 
         def drop(client: Client) -> None:
-            for table in (Table.METERED_EVENTS, *_ROLLUPS):
+            for table in (Table.METERED_EVENTS, Table.ROLLUPS):
                 statement = _DROP.format(table=self._tables.own(table), on_cluster=self._tables.on_cluster)
                 client.command(statement, parameters=parameters)
 
@@ -156,14 +160,12 @@ class ClickHouseBlocks:
         table = self._tables.own(block.table)
         settings = {**_INSERT_SETTINGS, **self._tables.insert_settings(block.table)}
         settings["insert_deduplication_token"] = token
-        window = _ROLLUPS.get(block.table)
-        if window is None:
-            self._staging.insert(client, table, built.columns, built.body, settings)
-        else:
-            rollups = partial(insert_rollups, table, window, settings=settings)
+        if block.table is Table.ROLLUPS:
+            rollups = partial(insert_rollups, table, settings=settings, latest_of=_latest_of(block.rows))
             self._staging.insert_select(client, rollups, built.body, METERED_STRUCTURE)
-        if block.table is Table.ROLLUPS_HOUR:
             self._built.pop(id(block.rows), None)
+        else:
+            self._staging.insert(client, table, built.columns, built.body, settings)
 
     def _find(self, client: Client, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
         body = b"".join([id_hash.to_bytes(16, "little") for id_hash in id_hashes])

@@ -12,8 +12,13 @@ from clickhouse_connect.driver.client import Client
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.tables import Tables
 from meterhouse.domain.block import Table
+from meterhouse.domain.errors import NotMigrated
 
 _NAME: Final = re.compile(r"(\d{4})_\w+\.sql")
+_FOREIGN: Final = (
+    "the tables of {database} were made by another version of meterhouse ({names}): run that one, or count"
+    " the log anew into a database of another name (docs/operations.md, Upgrades)"
+)
 _COMMENT: Final = re.compile(r"^--.*$", re.MULTILINE)
 
 
@@ -41,7 +46,8 @@ async def migrate(pool: ClickHousePool) -> None:
 
     Several processes may do so at once, and one may be cut short: every statement leaves what is there
     alone, and a migration is journaled when all of it stands. On a cluster each waits for all servers, and
-    raises EngineError where one is away; what that one missed it does when it is back.
+    raises EngineError where one is away; what that one missed it does when it is back. Raises NotMigrated
+    where the tables are of migrations that this version does not know.
     """
     await pool.run(lambda client: _migrate(client, pool.tables))
 
@@ -52,9 +58,12 @@ def _migrate(client: Client, tables: Tables) -> None:
 
     for statement in tables.preparation():
         run(statement)
-    journal = client.query(f"SELECT DISTINCT number FROM {tables.journal}").result_rows  # noqa: S608 # our own names
-    applied = {row[0] for row in journal}
-    missing = [migration for migration in migrations() if migration.number not in applied]
+    journal = client.query(f"SELECT DISTINCT name FROM {tables.journal}").result_rows  # noqa: S608 # our own names
+    applied = {name for (name,) in journal}
+    foreign = sorted(applied - {migration.name for migration in migrations()})
+    if foreign:
+        raise NotMigrated(_FOREIGN.format(database=tables.database, names=", ".join(foreign)))
+    missing = [migration for migration in migrations() if migration.name not in applied]
     for migration in missing:
         for statement in migration.statements:
             run(tables.rendered(statement))

@@ -15,8 +15,9 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.rollup_sql import OVERALL, ROLLED_UP, rollups_of
 from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION, version_parameters
-from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Table
 
 LISTED: Final = 100  # differences named by each comparison
@@ -36,12 +37,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class MetricSummary:
-    """How many events each table counts for one metric version, and how many rollup rows are wrong."""
+    """How many events are metered for one metric version, how many its rollups of each size hold, and how
+    many rollup rows are wrong.
+    """
 
     definition: Definition
     metered_events: int
-    by_minute: int
-    by_hour: int
+    rolled_up: Mapping[str, int]
     differences: int
 
 
@@ -100,9 +102,6 @@ def _without(gap: range, dead: Sequence[int]) -> Iterator[range]:
 
 # --- rollups ---
 
-_WINDOWS: Final = {Table.ROLLUPS_MINUTE: "toStartOfMinute", Table.ROLLUPS_HOUR: "toStartOfHour"}
-
-
 _LATEST: Final = (
     "Tuple(at DateTime64(6, 'UTC'), received_at DateTime64(6, 'UTC'), log_partition UInt32,"
     " log_offset UInt64, value Decimal(38, 18))"
@@ -128,19 +127,21 @@ def _shown(side: str) -> str:
     return f"format({text}, {', '.join(figures)})"
 
 
-def _rollup_differences(table: Table) -> str:
+def _rollup_differences(size: str, aggregation: Aggregation) -> str:
+    has_latest = "value IS NOT NULL" if aggregation is Aggregation.LATEST else "false"
+    whose = "'', ''" if size == OVERALL else "subject, external_subject"
     kept = f"""
         SELECT 0 AS counted, subject, external_subject, window_start AS window, dimensions,
             count AS events, sum AS total, min AS least_value, max AS greatest_value, latest AS last_value,
             unique_hashes AS hashes
-        FROM {table} WHERE {BOUND_TO_VERSION}
+        FROM {Table.ROLLUPS} WHERE {BOUND_TO_VERSION} AND window_size = '{size}'
     """  # noqa: S608 # constants only
     counted = f"""
-        SELECT 1, subject, external_subject, {_WINDOWS[table]}(time), dimensions, toUInt64(1),
+        SELECT 1, {whose}, {ROLLED_UP[size]}(time), dimensions, toUInt64(1),
             toDecimal256(ifNull(value, 0), 18), value, value,
             CAST(
-                if(value IS NULL, tuple(toDateTime64(0, 6, 'UTC'), toDateTime64(0, 6, 'UTC'), 0, 0, 0),
-                    tuple(time, received_at, log_partition, log_offset, assumeNotNull(value))),
+                if({has_latest}, tuple(time, received_at, log_partition, log_offset, assumeNotNull(value)),
+                    tuple(toDateTime64(0, 6, 'UTC'), toDateTime64(0, 6, 'UTC'), 0, 0, 0)),
                 $${_LATEST}$$
             ),
             if(unique_hash = 0, [], [unique_hash])
@@ -156,20 +157,24 @@ def _rollup_differences(table: Table) -> str:
     """  # noqa: S608 # constants only
 
 
-_EVENTS_COUNTED: Final = f"""
-SELECT (SELECT count() FROM metered_events WHERE {BOUND_TO_VERSION}),
-    (SELECT sum(count) FROM rollups_minute WHERE {BOUND_TO_VERSION}),
-    (SELECT sum(count) FROM rollups_hour WHERE {BOUND_TO_VERSION})
+_METERED: Final = f"SELECT count() FROM metered_events WHERE {BOUND_TO_VERSION}"  # noqa: S608 # constants only
+_ROLLED_UP: Final = f"""
+SELECT window_size, sum(count) FROM rollups WHERE {BOUND_TO_VERSION} GROUP BY window_size
 """  # noqa: S608 # constants only
 
 
 def _metric(client: Client, definition: Definition) -> tuple[MetricSummary, list[_Found]]:
     parameters = version_parameters(definition)
-    metered, by_minute, by_hour = client.query(_EVENTS_COUNTED, parameters).result_rows[0]
+    [(metered,)] = client.query(_METERED, parameters).result_rows
+    rolled_up: dict[str, int] = dict.fromkeys(ROLLED_UP, 0)
+    rolled_up.update(map(tuple, client.query(_ROLLED_UP, parameters).result_rows))
     of = f"{definition.namespace} {definition.billable_metric_id} version {definition.version} "
-    found = [_run(client, table, _rollup_differences(table), parameters, of) for table in _WINDOWS]
+    found = [
+        _run(client, rollups_of(size), _rollup_differences(size, definition.aggregation), parameters, of)
+        for size in ROLLED_UP
+    ]
     wrong = sum(one.total for one in found)
-    return MetricSummary(definition, metered, by_minute or 0, by_hour or 0, wrong), found
+    return MetricSummary(definition, metered, rolled_up, wrong), found
 
 
 # --- events ---
@@ -265,7 +270,7 @@ def _events(client: Client) -> list[_Found]:
     return [_run(client, table, query, {}) for table, query in _EVENT_CHECKS]
 
 
-def _run(client: Client, table: Table, query: str, parameters: Mapping[str, object], of: str = "") -> _Found:
+def _run(client: Client, table: str, query: str, parameters: Mapping[str, object], of: str = "") -> _Found:
     listing = (
         f"SELECT key, expected, found, count() OVER () AS total FROM ({query}) ORDER BY key LIMIT {LISTED}"  # noqa: S608 # constants only
     )

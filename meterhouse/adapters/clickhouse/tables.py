@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from meterhouse.adapters.clickhouse.rollup_sql import ROLLED_UP, rollups_of
 from meterhouse.domain.block import Table
 
 _JOURNAL: Final = "schema_migrations"
@@ -121,15 +122,18 @@ class Tables:
 
     def conclusion(self, tables: tuple[str, ...]) -> tuple[str, ...]:
         """The statements after the migrations: what readers see of these tables, by their newest columns."""
-        if not self.cluster:
-            return ()
-        return tuple(
-            [
-                f"CREATE OR REPLACE TABLE {self.everywhere(table)}{self.on_cluster} AS {self.own(table)}"
-                f" ENGINE = Distributed(`{self.cluster}`, `{self.own_database}`, `{table}`)"
-                for table in tables
-            ]
-        )
+        distributed = [
+            f"CREATE OR REPLACE TABLE {self.everywhere(table)}{self.on_cluster} AS {self.own(table)}"
+            f" ENGINE = Distributed(`{self.cluster}`, `{self.own_database}`, `{table}`)"
+            for table in tables
+        ]
+        rollups = self.everywhere(Table.ROLLUPS)
+        views = [
+            f"CREATE OR REPLACE VIEW {self.everywhere(rollups_of(size))}{self.on_cluster} AS"  # noqa: S608 # our own names
+            f" SELECT * EXCEPT window_size FROM {rollups} WHERE window_size = '{size}'"
+            for size in ROLLED_UP
+        ]
+        return (*(distributed if self.cluster else ()), *views)
 
     @property
     def on_cluster(self) -> str:

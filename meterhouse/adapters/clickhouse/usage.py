@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
@@ -19,6 +19,7 @@ from meterhouse.adapters.clickhouse.usage_sql import (
     dimensions_statement,
     texts_statement,
     usage_statement,
+    usages_statement,
 )
 from meterhouse.adapters.clickhouse.window_sql import windows_by_start
 from meterhouse.domain.billable_metric import Definition
@@ -91,7 +92,23 @@ class ClickHouseUsage:
         statement = usage_statement(question)
         if statement is None:
             return Usage(Reading())
-        return await self._run(lambda client: _usage(client, statement, question, self._limits.settings()))
+        columns = await self._columns(statement)
+        return _usage(question, columns) if columns else Usage(Reading())
+
+    async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
+        """See UsageReader. Raises ValueError for questions that differ in more than their definitions."""
+        if any(replace(one, definition=questions[0].definition) != questions[0] for one in questions):
+            raise ValueError("the questions differ in more than their definitions")
+        found: dict[str, Usage] = {}
+        for aggregation in sorted({one.definition.aggregation for one in questions}):
+            found |= await self._of_metrics([q for q in questions if q.definition.aggregation is aggregation])
+        return [found.get(one.definition.billable_metric_id, Usage(Reading())) for one in questions]
+
+    async def _of_metrics(self, questions: Sequence[UsageQuestion]) -> dict[str, Usage]:
+        """What there is of each billable metric; the questions share their aggregation."""
+        statement = usages_statement(questions)
+        columns = () if statement is None else await self._columns(statement)
+        return _by_metric(questions[0], *columns) if columns else {}
 
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
         rows = await self._rows(texts_statement(question))
@@ -118,6 +135,12 @@ class ClickHouseUsage:
     async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
         return await self._pool.run(lambda client: stored_events(client, namespace, event_id, source))
 
+    async def _columns(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        text, parameters, settings = statement.text, statement.parameters, self._limits.settings()
+        return await self._run(
+            lambda client: client.query(text, parameters, settings=settings, column_oriented=True).result_set
+        )
+
     async def _rows(self, statement: Statement | None) -> Sequence[Any]:
         if statement is None:
             return []
@@ -131,13 +154,18 @@ class ClickHouseUsage:
             raise self._limits.refusal(error) from error
 
 
-def _usage(
-    client: Client, statement: Statement, question: UsageQuestion, settings: dict[str, object]
-) -> Usage:
-    answer = client.query(statement.text, statement.parameters, settings=settings, column_oriented=True)
-    columns = list(answer.result_set)
-    if not columns:
-        return Usage(Reading())
+def _by_metric(question: UsageQuestion, metrics: Sequence[str], *columns: Sequence[Any]) -> dict[str, Usage]:
+    """An answer for each billable metric; the rows of one are together."""
+    found, end = {}, 0
+    for metric, rows in groupby(metrics):
+        start, end = end, end + len(list(rows))
+        found[metric] = _usage(question, [column[start:end] for column in columns])
+    return found
+
+
+def _usage(question: UsageQuestion, found: Sequence[Sequence[Any]]) -> Usage:
+    """The answer in the columns of a statement, of which there is at least one row."""
+    columns = list(found)
     levels = columns.pop(0)
     windows = columns.pop(0) if question.has_windows else None
     groups = [columns.pop(0) for _ in question.group_by]
@@ -156,7 +184,7 @@ def _usage(
 def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> list[Reading]:
     """One for each row; figures that the aggregation does not need are as in a Reading of nothing."""
     of = {
-        state.field: column
+        state.field: state.read(column)
         for state, column in zip(STATES[question.definition.aggregation], columns, strict=True)
     }
     every = [of.get(name, repeat(nothing)) for name, nothing in Reading()._asdict().items()]

@@ -8,6 +8,7 @@ from typing import Final
 from meterhouse.domain.errors import (
     CatalogUnavailable,
     Conflict,
+    Duplicate,
     Forbidden,
     Invalid,
     LogUnavailable,
@@ -15,6 +16,7 @@ from meterhouse.domain.errors import (
     NotFound,
     NotYetCounted,
     Overloaded,
+    PriceCharged,
     Problem,
     Rejected,
     StoreUnavailable,
@@ -49,6 +51,10 @@ class NotAcceptable(Rejected):
     """None of the media types that the caller accepts is offered (RFC 9110, 15.5.7)."""
 
 
+class NotOffered(Rejected):
+    """An operation of the contract that meterhouse has not (RFC 9110, 15.6.2)."""
+
+
 class RequestTimeout(Rejected):
     """The request did not arrive whole in time (RFC 9110, 15.5.9)."""
 
@@ -75,8 +81,17 @@ def error_body(error: Exception) -> Answer:
             return _plain(403, "forbidden", error)
         case NotFound():
             return _plain(404, "not_found", error)
+        case PriceCharged():
+            status, body, headers = _plain(409, "conflict", error)
+            charged = {"fields": list(error.fields), "subscriptionCount": error.subscription_count}
+            details = {"priceId": error.price_id} | charged
+            return status, body | {"code": "PRICE_HAS_SUBSCRIPTIONS", "details": details}, headers
         case Conflict():
-            return _plain(409, "conflict", error)
+            status, body, headers = _plain(409, "conflict", error)
+            return status, body | _details(error), headers
+        case Duplicate():
+            status, body, headers = _plain(400, "bad_request", error)
+            return status, body | {"code": "DUPLICATE_RESOURCE"}, headers
         case MethodNotAllowed():
             return _plain(405, "method_not_allowed", error, {"allow": ", ".join(error.allow)})
         case NotAcceptable():
@@ -84,6 +99,8 @@ def error_body(error: Exception) -> Answer:
         case UnsupportedMediaType():
             encodings = {} if error.accept_encoding is None else {"accept-encoding": error.accept_encoding}
             return _plain(415, "unsupported_media_type", error, encodings)
+        case NotOffered():
+            return _plain(501, "not_implemented", error)
         case RequestTimeout():
             # The rest of the request may still come and must not be read as the next one.
             return _plain(408, "request_timeout", error, {"connection": "close"})
@@ -110,6 +127,14 @@ def _plain(
     status: int, error: str, cause: MeterhouseError, headers: Mapping[str, str] | None = None
 ) -> Answer:
     return status, {"error": error, "message": str(cause) or error.replace("_", " ")}, dict(headers or {})
+
+
+def _details(error: Conflict) -> dict[str, object]:
+    blockers = [
+        {"type": one.type, "count": one.count, "items": [dict(item) for item in one.items]}
+        for one in error.blockers
+    ]
+    return {"details": {"blockers": blockers}} if blockers else {}
 
 
 def _item(problem: Problem) -> dict[str, object]:

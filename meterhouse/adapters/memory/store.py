@@ -18,8 +18,9 @@ from meterhouse.domain.block import (
     Table,
 )
 from meterhouse.domain.event import IdHash
-from meterhouse.domain.instant import HOUR, MINUTE, Instant
+from meterhouse.domain.instant import Instant
 from meterhouse.domain.rollup import Latest, RollupState
+from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Bounds, StoredRow
 
 RollupKey = tuple[str, str, int, str, str, Instant, tuple[str, ...]]
@@ -139,18 +140,17 @@ class MemoryStore:
         """All rows of `metered_events`, marks left out, in a stable order."""
         return sorted(self._metered(Table.METERED_EVENTS))
 
-    def rollups(self, table: Table) -> dict[RollupKey, RollupState]:
-        """The merged rows of a rollup table."""
-        length = MINUTE if table is Table.ROLLUPS_MINUTE else HOUR
+    def rollups(self, size: WindowSize) -> dict[RollupKey, RollupState]:
+        """The merged rollups of a window size."""
         found: dict[RollupKey, RollupState] = {}
-        for row in self._metered(table):
+        for row in self._metered(Table.ROLLUPS):
             key = (
                 row.namespace,
                 row.billable_metric_id,
                 row.version,
                 row.subject,
                 row.external_subject,
-                row.time - row.time % length,
+                size.window_of(row.time).start,
                 row.dimensions,
             )
             found[key] = found.get(key, RollupState()).merge(row.state())

@@ -72,12 +72,15 @@ PARTITION BY toYYYYMM(time)
 ORDER BY (namespace, billable_metric_id, version, subject, external_subject, time)
 SETTINGS {table_settings};
 
--- The mergeable state of one metric version, subject, dimensions and minute. A row with namespace '' is a mark.
-CREATE TABLE IF NOT EXISTS {own}.rollups_minute{on_cluster}
+-- The mergeable state of one metric version, subject, dimensions and window: of every minute, every hour and every
+-- day in the UTC calendar, side by side, and of every hour over all subjects ('HOUR OVERALL', where the subject is '').
+-- A row with namespace '' is a mark.
+CREATE TABLE IF NOT EXISTS {own}.rollups{on_cluster}
 (
     namespace          LowCardinality(String),
     billable_metric_id LowCardinality(String),
     version            UInt32,
+    window_size        Enum8('MINUTE' = 1, 'HOUR' = 2, 'DAY' = 3, 'HOUR OVERALL' = 4),
     subject            String,
     external_subject   String,
     window_start       DateTime('UTC'),
@@ -92,12 +95,5 @@ CREATE TABLE IF NOT EXISTS {own}.rollups_minute{on_cluster}
 )
 ENGINE = {replicated}AggregatingMergeTree{at}
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
-SETTINGS {table_settings};
-
--- The same by hour.
-CREATE TABLE IF NOT EXISTS {own}.rollups_hour{on_cluster} AS {own}.rollups_minute
-ENGINE = {replicated}AggregatingMergeTree{at}
-PARTITION BY toYYYYMM(window_start)
-ORDER BY (namespace, billable_metric_id, version, subject, external_subject, window_start, dimensions)
+ORDER BY (namespace, billable_metric_id, version, window_size, subject, external_subject, window_start, dimensions)
 SETTINGS {table_settings};

@@ -1,0 +1,111 @@
+"""Which versions of their plans subscriptions are charged by, and from when on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select
+from sqlalchemy.orm import Session
+
+from meterhouse.adapters.catalog.subscription_models import (
+    SubscriptionRow,
+    SubscriptionVersionRow,
+    TestClockRow,
+)
+from meterhouse.adapters.catalog.subscription_rows import is_live
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.price_interval import Span, next_boundary, switched
+
+_AT_ONCE: Final = 1_000
+
+# The columns of `_Follower`.
+_FOLLOWING: Final = (
+    SubscriptionRow.id,
+    SubscriptionRow.started_at,
+    SubscriptionRow.billing_anchor,
+    SubscriptionRow.billing_cadence,
+    TestClockRow.stands_at,
+)
+_REMOVAL: Final = delete(SubscriptionVersionRow).where(
+    SubscriptionVersionRow.subscription_id == bindparam("its_id"),
+    SubscriptionVersionRow.start_at == bindparam("its_start"),
+)
+
+
+class _Follower(NamedTuple):
+    """A subscription that follows its plan, as far as the time of its next billing period goes."""
+
+    id: str
+    started_at: Instant
+    billing_anchor: Instant
+    billing_cadence: str
+    clock_at: Instant | None
+
+
+def begin_version(session: Session, row: SubscriptionRow) -> None:
+    """Charge a new subscription by the version that it begins with."""
+    session.add(
+        SubscriptionVersionRow(subscription_id=row.id, start_at=row.started_at, number=row.version_number)
+    )
+
+
+def follow_plan(session: Session, plan_id: str, number: int, wall: Instant) -> None:
+    """Charge the plan's floating subscriptions by that version from their next billing periods on."""
+    _switch(session, SubscriptionRow.plan_id == plan_id, number, wall)
+
+
+def follow_again(session: Session, id: str, number: int, wall: Instant) -> None:
+    """The same for one that floats again."""
+    _switch(session, SubscriptionRow.id == id, number, wall)
+
+
+def _switch(session: Session, chosen: ColumnElement[bool], number: int, wall: Instant) -> None:
+    """Some at a time, so that no one statement takes long, and no pause between two of them."""
+    following = (
+        select(*_FOLLOWING)
+        .outerjoin(TestClockRow, TestClockRow.id == SubscriptionRow.test_clock_id)
+        .where(chosen, SubscriptionRow.pinned_version.is_(None), is_live(wall))
+        .order_by(SubscriptionRow.id)
+        .limit(_AT_ONCE)
+    )
+    rows = session.execute(following).all()
+    while rows:
+        _switch_some(session, [_Follower(*row) for row in rows], number, wall)
+        rows = session.execute(following.where(SubscriptionRow.id > rows[-1][0])).all()
+
+
+def _switch_some(session: Session, some: Sequence[_Follower], number: int, wall: Instant) -> None:
+    known = _spans_of(session, [one.id for one in some])
+    removed: list[dict[str, object]] = []
+    added: list[dict[str, object]] = []
+    for one in some:
+        now = wall if one.clock_at is None else one.clock_at
+        boundary = next_boundary(
+            started_at=one.started_at, anchor=one.billing_anchor, cadence=one.billing_cadence, now=now
+        )
+        if boundary is None:
+            continue
+        wanted = switched(known[one.id], boundary, number)
+        removed += [
+            {"its_id": one.id, "its_start": span.start} for span in known[one.id] if span not in wanted
+        ]
+        added += [
+            {"subscription_id": one.id, "start_at": span.start, "number": span.number}
+            for span in wanted
+            if span not in known[one.id]
+        ]
+    if removed:
+        session.connection().execute(_REMOVAL, removed)
+    if added:
+        session.connection().execute(insert(SubscriptionVersionRow), added)
+
+
+def _spans_of(session: Session, ids: Sequence[str]) -> Mapping[str, Sequence[Span]]:
+    found: defaultdict[str, list[Span]] = defaultdict(list)
+    version = SubscriptionVersionRow
+    in_order = select(version.subscription_id, version.start_at, version.number).order_by(version.start_at)
+    for id, start, number in session.execute(in_order.where(version.subscription_id.in_(ids))):
+        found[id].append(Span(start, number))
+    return found

@@ -1,0 +1,72 @@
+"""`GET /v0/subscriptions/{id}/intervals`: which prices charge a subscription, from when until when."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import Response
+from pydantic import Field
+
+from meterhouse.domain.instant import render
+from meterhouse.domain.price_interval import PriceInterval
+from query.answers import failures, model_answer
+from query.backend import Merchant, Ports
+from query.route import new_router
+from query.subscriptions import checked_subscription
+from query.wire import Moment, Wire, moment
+
+router = new_router()
+
+
+class QuantityTransitionBody(Wire):
+    effective_date: Moment
+    quantity: str
+
+
+class PriceIntervalBody(Wire):
+    """Every interval is a line of a version of the plan, at the price that the line has."""
+
+    id: str
+    price_id: str
+    price_key: str
+    kind: Literal["plan_line"] = "plan_line"
+    plan_version_id: str
+    unit_price: str | None = None
+    base_quantity: str
+    quantity_transitions: list[QuantityTransitionBody] = Field(default=[])
+    billing_cadence: str
+    billing_mode: Literal["advance", "arrears"]
+    bill_date: Moment | None
+    start_date: Moment
+    end_date: Moment | None
+
+    @classmethod
+    def of(cls, interval: PriceInterval) -> PriceIntervalBody:
+        return cls(
+            id=interval.id,
+            price_id=interval.price.id,
+            price_key=interval.key,
+            plan_version_id=interval.plan_version_id,
+            base_quantity=str(interval.price.quantity),
+            billing_cadence=interval.billing_cadence or "one_off",
+            billing_mode="advance" if interval.is_in_advance else "arrears",
+            bill_date=moment(interval.bill_date),
+            start_date=render(interval.start),
+            end_date=moment(interval.end),
+        )
+
+
+class PriceIntervalsBody(Wire):
+    intervals: list[PriceIntervalBody]
+
+
+@router.get(
+    "/v0/subscriptions/{id}/intervals",
+    operation_id="getSubscriptionIntervals",
+    responses={**failures(404), 200: {"model": PriceIntervalsBody, "description": "By their start."}},
+    response_model=None,
+)
+async def intervals(id: str, merchant: Merchant, ports: Ports) -> Response:
+    """List the prices that charge a subscription, did, or will, each with its time."""
+    found = await ports.subscribed.price_intervals.of(merchant, checked_subscription(id))
+    return model_answer(PriceIntervalsBody(intervals=[PriceIntervalBody.of(one) for one in found]))
