@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import count
 from types import TracebackType
 from typing import Any, Final, Self
+from zlib import crc32
 
 import httpx
 import msgspec
@@ -134,13 +136,19 @@ class Api:
 
 
 def cloud_event(event_type: str, id: str, data: object = None, **attributes: object) -> Json:
-    """A CloudEvent with what tests seldom care about filled in."""
+    """A CloudEvent with what tests seldom care about filled in; ids are of the test that sends it."""
     event: Json = {
         "specversion": "1.0",
         "id": id,
-        "source": "/test",
+        "source": _source(),
         "type": event_type,
         "subject": "cus_a",
         "time": "2026-05-01T12:00:00Z",
     }
     return event | ({} if data is None else {"data": data}) | attributes
+
+
+def _source() -> str:
+    """The running test's own, so that what shares its server may use the same ids."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]  # without "(setup)" or "(call)"
+    return f"/test/{crc32(test.encode()):08x}"
