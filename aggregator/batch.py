@@ -10,12 +10,14 @@ from datetime import timedelta
 class FlushPolicy:
     """A live batch is flushed at `max_events`, or when its first event has waited for `max_age`.
 
-    A backfill chunk has at most `backfill_events`: it runs between live batches, which wait for it.
+    A backfill chunk has at most `backfill_events`, found among `backfill_records`: it runs between live
+    batches, which wait for it.
     """
 
     max_events: int = 50_000
     max_age: timedelta = timedelta(milliseconds=200)
     backfill_events: int = 20_000
+    backfill_records: int = 1_000_000
 
 
 def seconds_until_flush(policy: FlushPolicy, *, unread: int, waited: float) -> float | None:

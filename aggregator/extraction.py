@@ -14,8 +14,7 @@ from typing import Final
 
 from meterhouse.domain.billable_metric import Aggregation, Definition, Path
 from meterhouse.domain.disposition import Flaw, Unusable
-from meterhouse.domain.event import IdHash, value_hash
-from meterhouse.domain.instant import Instant
+from meterhouse.domain.event import Facts, IdHash, value_hash
 from meterhouse.domain.matching import (
     MAX_FRACTION,
     MAX_INTEGER_DIGITS,
@@ -33,25 +32,6 @@ _QUANTUM: Final = Decimal(1).scaleb(-MAX_FRACTION)
 _COLUMN: Final = Context(prec=MAX_INTEGER_DIGITS + MAX_FRACTION, traps=[Inexact, InvalidOperation])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """First-seen events of one namespace and type, as far as metrics look at them, column by column.
-
-    `aliases` has the external subjects of events without a subject, and is "" elsewhere.
-    """
-
-    offsets: list[int]
-    id_hashes: list[IdHash]
-    subjects: list[str]
-    aliases: list[str]
-    times: list[Instant]
-    received_ats: list[Instant]
-    data: list[bytes]
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-
 @dataclass(frozen=True, slots=True)
 class Counting:
     """What one definition made of some Facts: the rows it counts, and those it could not use.
@@ -67,11 +47,6 @@ class Counting:
     unique_hashes: list[IdHash]
     unusable: Sequence[int]
     flaws: Mapping[Flaw, int]
-
-
-def alias_of(subject: str, external_subject: str) -> str:
-    """Whoever is known by a subject is not also kept under an alias of theirs."""
-    return "" if subject else external_subject
 
 
 def needs_data(definition: Definition) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from aggregator.extraction import Counting, Facts, alias_of
+from aggregator.extraction import Counting
 from aggregator.metering import DefinitionsByType, Parse, blocks_by_month, count, metered_groups, picked
 from meterhouse.domain.block import (
     Block,
@@ -20,7 +20,7 @@ from meterhouse.domain.block import (
     Table,
 )
 from meterhouse.domain.disposition import Disposition
-from meterhouse.domain.event import EventColumns, IdHash
+from meterhouse.domain.event import EventColumns, Facts, IdHash, alias_of
 from meterhouse.ports import LogRecord
 
 

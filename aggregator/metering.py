@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from aggregator.extraction import Counting, Facts, alias_of, extract, needs_data
+from aggregator.extraction import Counting, extract, needs_data
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Block, MeteredColumns, MeteredGroup, Table
+from meterhouse.domain.event import Facts
 from meterhouse.domain.instant import DAY, Instant, month_of
 from meterhouse.domain.matching import MISSING
-from meterhouse.ports import StoredRow
 
 T = TypeVar("T")
 Parse = Callable[[bytes], object]
@@ -32,26 +32,9 @@ def by_type(definitions: Iterable[Definition]) -> DefinitionsByType:
 
 
 def fold_stored(
-    rows: Sequence[StoredRow],
-    definition: Definition,
-    *,
-    partition: int,
-    stream: str,
-    last: int,
-    parse: Parse,
+    facts: Facts, definition: Definition, *, partition: int, stream: str, last: int, parse: Parse
 ) -> list[Block]:
-    """The blocks of one backfill chunk: what `definition` counts of events stored earlier."""
-    key = (definition.namespace, definition.event_type)
-    wanted = [row for row in rows if (row.namespace, row.type) == key]
-    facts = Facts(
-        offsets=[row.offset for row in wanted],
-        id_hashes=[row.id_hash for row in wanted],
-        subjects=[row.subject for row in wanted],
-        aliases=[alias_of(row.subject, row.external_subject) for row in wanted],
-        times=[row.time for row in wanted],
-        received_ats=[row.received_at for row in wanted],
-        data=[row.data for row in wanted],
-    )
+    """The blocks of one backfill chunk: what `definition` counts of events of its type, stored earlier."""
     [counting] = count([definition], facts, parse)
     groups = metered_groups(definition, facts, counting)
     return blocks_by_month(groups, partition=partition, stream=stream, mark=last)

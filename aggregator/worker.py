@@ -247,24 +247,24 @@ class Worker:
         progress, definition = unfinished.progress, unfinished.definition
         assert progress.until is not None
         start = REPLAYED
+        first, archive = progress.next_offset, self.archive
         if progress.pending_last is None:
+            until = min(progress.until, first + self.policy.backfill_records)
             limit = self.policy.backfill_events
-            rows = await self.archive.stored(self.partition, progress.next_offset, progress.until, limit)
+            facts = await archive.stored(self.partition, first, until, of=definition, limit=limit)
             planned_at = self.clock()
-            last = rows[-1].offset if len(rows) == limit else progress.until - 1
+            last = facts.offsets[-1] if len(facts) == limit else until - 1
             progress = await self.ledger.plan(progress, last)
             self.fault("backfill:planned")
             start = first_try(planned_at)
         else:
             until = progress.pending_last + 1
-            rows = await self.archive.stored(
-                self.partition, progress.next_offset, until, until - progress.next_offset
-            )
-            await self._let_settle([row.received_at for row in rows])
+            facts = await archive.stored(self.partition, first, until, of=definition)
+            await self._let_settle(facts.received_ats)
         assert progress.pending_last is not None
         work = partial(
             fold_stored,
-            rows,
+            facts,
             definition,
             partition=self.partition,
             stream=progress.stream,

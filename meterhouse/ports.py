@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, overload
 from meterhouse.domain.billable_metric import BillableMetric, Definition, MetricVersion, Product
 from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
-from meterhouse.domain.event import Event, IdHash
+from meterhouse.domain.event import Event, Facts, IdHash
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
@@ -216,21 +216,6 @@ class BlockStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """What a backfill needs of a first-seen event."""
-
-    offset: int
-    id_hash: IdHash
-    namespace: str
-    type: str
-    subject: str
-    external_subject: str
-    time: Instant
-    received_at: Instant
-    data: bytes
-
-
 class Placement(Protocol):
     """Which shard of the store holds which partition of one log."""
 
@@ -244,8 +229,13 @@ class Placement(Protocol):
 class EventArchive(Protocol):
     """Accepted events, to be counted again."""
 
-    async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
-        """First-seen events with offsets in [start, until), ascending, at most `limit`."""
+    async def stored(
+        self, partition: int, start: int, until: int, *, of: Definition, limit: int | None = None
+    ) -> Facts:
+        """First-seen events `of` the definition's type, with offsets in [start, until), ascending.
+
+        The first `limit` of them, if that is given.
+        """
 
 
 class UsageReader(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from aggregator.metering import fold_stored
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
@@ -11,7 +12,7 @@ from meterhouse.adapters.clickhouse.reconcile import Difference
 from meterhouse.adapters.cloudevents_json import parse_data
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import MeteredColumns, Table
-from meterhouse.ports import StoredRow
+from meterhouse.domain.event import Facts
 from meterhouse.stores import Stores
 
 CHUNK = 50_000
@@ -24,24 +25,28 @@ async def recount(stores: Stores, definitions: Sequence[Definition]) -> AsyncIte
     for partition in await stores.log.partitions():
         archive = ClickHouseArchive(await stores.shards.of(partition))
         end = (await stores.log.bounds(partition)).end
-        start = 0
-        while start < end:
-            rows = await archive.stored(partition, start, end, CHUNK)
-            until = rows[-1].offset + 1 if len(rows) == CHUNK else end
-            for definition in definitions:
-                found = await metered(
-                    stores.clickhouse, definition, partition=partition, start=start, until=until
-                )
-                for difference in _compare(definition, partition, _expected(definition, rows), found):
-                    yield difference
-            start = until
+        for start in range(0, end, CHUNK):
+            until = min(start + CHUNK, end)
+            for _, of_type in groupby(sorted(definitions, key=_type), key=_type):
+                together = list(of_type)
+                facts = await archive.stored(partition, start, until, of=together[0])
+                for definition in together:
+                    found = await metered(
+                        stores.clickhouse, definition, partition=partition, start=start, until=until
+                    )
+                    for difference in _compare(definition, partition, _expected(definition, facts), found):
+                        yield difference
 
 
-def _expected(definition: Definition, rows: Sequence[StoredRow]) -> Mapping[int, Row]:
-    if not rows or definition.event_type is None:
+def _type(definition: Definition) -> tuple[str, str]:
+    return definition.namespace, definition.event_type or ""
+
+
+def _expected(definition: Definition, facts: Facts) -> Mapping[int, Row]:
+    if not facts:
         return {}
-    last = rows[-1].offset
-    blocks = fold_stored(rows, definition, partition=0, stream="", last=last, parse=parse_data)
+    last = facts.offsets[-1]
+    blocks = fold_stored(facts, definition, partition=0, stream="", last=last, parse=parse_data)
     expected: dict[int, Row] = {}
     for block in blocks:
         if block.table is Table.METERED_EVENTS and isinstance(block.rows, MeteredColumns):

@@ -82,3 +82,27 @@ class EventColumns:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """First-seen events of one namespace and type, as far as metrics look at them, column by column.
+
+    `aliases` has the external subjects of events without a subject, and is "" elsewhere.
+    """
+
+    offsets: list[int] = field(default_factory=list)
+    id_hashes: list[IdHash] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
+    times: list[Instant] = field(default_factory=list)
+    received_ats: list[Instant] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+def alias_of(subject: str, external_subject: str) -> str:
+    """Whoever is known by a subject is not also kept under an alias of theirs."""
+    return "" if subject else external_subject

@@ -14,6 +14,7 @@ from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks, empty_tables
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.rollup_sql import OVERALL, rollups_of
+from meterhouse.domain.billable_metric import Aggregation
 from meterhouse.domain.block import (
     Block,
     FirstSeenColumns,
@@ -24,11 +25,12 @@ from meterhouse.domain.block import (
     Seen,
     Table,
 )
-from meterhouse.domain.event import EventColumns, IdHash, id_hash
+from meterhouse.domain.event import EventColumns, Facts, IdHash, id_hash
 from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, parse
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Bounds, StoredRow
+from meterhouse.ports import Bounds
+from tests.metered import definition
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +84,9 @@ def metered(*groups: MeteredGroup, table: Table = Table.METERED_EVENTS, mark: in
     return Block(table, "0", month_of(groups[0].times[0]), mark, MeteredColumns(0, groups))
 
 
-def first_seen(size: int, *, first: int = 0) -> Block:
+def first_seen(
+    size: int, *, first: int = 0, type: str = "ai.request", subject: str = "cus_1", external_subject: str = ""
+) -> Block:
     events = EventColumns(
         0,
         offsets=list(range(first, first + size)),
@@ -91,9 +95,9 @@ def first_seen(size: int, *, first: int = 0) -> Block:
         namespaces=["org_a"] * size,
         sources=["api"] * size,
         ids=[f"e{number}" for number in range(first, first + size)],
-        types=["ai.request"] * size,
-        subjects=["cus_1"] * size,
-        external_subjects=[""] * size,
+        types=[type] * size,
+        subjects=[subject] * size,
+        external_subjects=[external_subject] * size,
         external_ids=[""] * size,
         times=[NOON + number for number in range(first, first + size)],
         received_ats=[NOON + SECOND + number for number in range(first, first + size)],
@@ -419,25 +423,32 @@ async def test_dropping_a_version_leaves_every_other_row(
             assert await store.landed(metered(*groups, table=table))
 
 
-async def test_stored_events_are_read_by_offset(store: ClickHouseBlocks, clickhouse: ClickHousePool) -> None:
+async def test_stored_events_of_a_type_are_read_by_offset(
+    store: ClickHouseBlocks, clickhouse: ClickHousePool
+) -> None:
     await store.insert(first_seen(5), "a")
     await store.insert(first_seen(1), "a lost token")  # the same place twice is one event
+    await store.insert(first_seen(2, first=5, type="other", subject="", external_subject="ext_1"), "b")
+    await store.insert(first_seen(2, first=7, external_subject="ext_1"), "c")
     archive = ClickHouseArchive(clickhouse)
+    of = replace(definition(Aggregation.COUNT, "org_a"), event_type="ai.request")
 
-    def row(offset: int) -> StoredRow:
-        return StoredRow(
-            offset,
-            id_hash("org_a", "api", f"e{offset}"),
-            "org_a",
-            "ai.request",
-            "cus_1",
-            "",
-            NOON + offset,
-            NOON + SECOND + offset,
-            '{"città":"Zürich"}'.encode(),
+    def facts(*offsets: int, subject: str = "cus_1", alias: str = "") -> Facts:
+        return Facts(
+            offsets=list(offsets),
+            id_hashes=[id_hash("org_a", "api", f"e{offset}") for offset in offsets],
+            subjects=[subject] * len(offsets),
+            aliases=[alias] * len(offsets),
+            times=[NOON + offset for offset in offsets],
+            received_ats=[NOON + SECOND + offset for offset in offsets],
+            data=['{"città":"Zürich"}'.encode()] * len(offsets),
         )
 
-    assert await archive.stored(0, 0, 100, 3) == [row(0), row(1), row(2)]
-    assert await archive.stored(0, 3, 5, 100) == [row(3), row(4)]
-    assert await archive.stored(0, 1, 2, 100) == [row(1)]
-    assert await archive.stored(1, 0, 100, 100) == []
+    assert await archive.stored(0, 0, 100, of=of, limit=3) == facts(0, 1, 2)
+    assert await archive.stored(0, 3, 8, of=of) == facts(3, 4, 7)  # known by its subject, it has no alias
+    assert await archive.stored(0, 1, 2, of=of) == facts(1)
+    assert await archive.stored(1, 0, 100, of=of) == Facts()
+    other = replace(of, event_type="other")
+    assert await archive.stored(0, 0, 100, of=other) == facts(5, 6, subject="", alias="ext_1")
+    assert await archive.stored(0, 0, 100, of=replace(of, namespace="org_b")) == Facts()
+    assert await archive.stored(0, 0, 100, of=replace(of, event_type=None)) == Facts()

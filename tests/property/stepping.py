@@ -14,8 +14,8 @@ from meterhouse.adapters.memory.store import MemoryStore
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.domain.event import IdHash
-from meterhouse.ports import Backfill, Bounds, LogRecord, Progress, StoredRow
+from meterhouse.domain.event import Facts, IdHash
+from meterhouse.ports import Backfill, Bounds, LogRecord, Progress
 
 R = TypeVar("R")
 LONGEST_INSERT = 60.0  # seconds; the settle time of the rules must be longer
@@ -137,8 +137,10 @@ class FaultyStore:
     async def held(self, partition: int, start: int) -> Bounds:
         return await _around(self.store.held(partition, start))
 
-    async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
-        return await _around(self.store.stored(partition, start, until, limit))
+    async def stored(
+        self, partition: int, start: int, until: int, *, of: Definition, limit: int | None = None
+    ) -> Facts:
+        return await _around(self.store.stored(partition, start, until, of=of, limit=limit))
 
     async def insert(self, block: Block, token: str) -> None:
         request = Request(block, token, self.clock())

@@ -8,10 +8,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.extraction import Facts, extract
+from aggregator.extraction import extract
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.disposition import BeforeEventFrom, Counted, Flaw, Unusable
-from meterhouse.domain.event import value_hash
+from meterhouse.domain.event import Facts, value_hash
 from meterhouse.domain.matching import MISSING, outcome_of
 
 _edges = st.sampled_from(

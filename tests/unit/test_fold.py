@@ -21,9 +21,9 @@ from meterhouse.domain.block import (
     Table,
 )
 from meterhouse.domain.disposition import Flaw
-from meterhouse.domain.event import Event, IdHash, id_hash, value_hash
+from meterhouse.domain.event import Event, Facts, IdHash, id_hash, value_hash
 from meterhouse.domain.instant import SECOND, parse
-from meterhouse.ports import LogRecord, StoredRow
+from meterhouse.ports import LogRecord
 
 APRIL = parse("2026-04-30T23:59:59.999999Z")
 MAY = parse("2026-05-01T00:00:00Z")
@@ -201,20 +201,16 @@ def test_a_metric_without_event_type_counts_nothing() -> None:
 def test_a_backfill_counts_stored_events_as_the_live_fold_does() -> None:
     events = [_event("1", 5), _event("2", "no"), _event("3", 7, type="other"), _event("4", 8, time=APRIL)]
     live = _fold(events, TOKENS)
-    stored = [
-        StoredRow(
-            offset=offset,
-            id_hash=id_hash(one.namespace, one.source, one.id),
-            namespace=one.namespace,
-            type=one.type,
-            subject=one.subject,
-            external_subject=one.external_subject,
-            time=one.time,
-            received_at=one.received_at,
-            data=one.data,
-        )
-        for offset, one in enumerate(events)
-    ]
+    seen = [(offset, one) for offset, one in enumerate(events) if one.type == TOKENS.event_type]
+    stored = Facts(
+        offsets=[offset for offset, _ in seen],
+        id_hashes=[id_hash(one.namespace, one.source, one.id) for _, one in seen],
+        subjects=[one.subject for _, one in seen],
+        aliases=[one.external_subject for _, one in seen],
+        times=[one.time for _, one in seen],
+        received_ats=[one.received_at for _, one in seen],
+        data=[one.data for _, one in seen],
+    )
     blocks = fold_stored(stored, TOKENS, partition=0, stream="0/bm_tokens/1", last=3, parse=parse_data)
     for block in blocks:
         assert block.rows == live[block.table, block.month].rows

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import (
     Block,
     FirstSeenColumns,
@@ -17,11 +18,11 @@ from meterhouse.domain.block import (
     Seen,
     Table,
 )
-from meterhouse.domain.event import IdHash
+from meterhouse.domain.event import EventColumns, Facts, IdHash, alias_of
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Bounds, StoredRow
+from meterhouse.ports import Bounds
 
 RollupKey = tuple[str, str, int, str, str, Instant, tuple[str, ...]]
 
@@ -59,7 +60,7 @@ class MemoryStore:
         self.parts: dict[Table, list[Block]] = {table: [] for table in Table}
         self._tokens: dict[Table, deque[str]] = {table: deque(maxlen=window) for table in Table}
         self._first_seen: dict[IdHash, Seen] = {}
-        self._events: dict[tuple[int, int], StoredRow] = {}
+        self._events: dict[tuple[int, int], tuple[EventColumns, int]] = {}
         self._repeats: set[tuple[int, int]] = set()
 
     async def find(self, id_hashes: Sequence[IdHash]) -> Mapping[IdHash, Seen]:
@@ -89,11 +90,26 @@ class MemoryStore:
         offsets = [offset for number, offset in places if number == partition and offset >= start]
         return Bounds(min(offsets), max(offsets) + 1) if offsets else Bounds(start, start)
 
-    async def stored(self, partition: int, start: int, until: int, limit: int) -> Sequence[StoredRow]:
+    async def stored(
+        self, partition: int, start: int, until: int, *, of: Definition, limit: int | None = None
+    ) -> Facts:
         places = sorted(
             place for place in self._events if place[0] == partition and start <= place[1] < until
         )
-        return [self._events[place] for place in places[:limit]]
+        facts = Facts()
+        for events, row in [self._events[place] for place in places]:
+            if (events.namespaces[row], events.types[row]) != (of.namespace, of.event_type):
+                continue
+            if len(facts) == limit:
+                break
+            facts.offsets.append(events.offsets[row])
+            facts.id_hashes.append(events.id_hashes[row])
+            facts.subjects.append(events.subjects[row])
+            facts.aliases.append(alias_of(events.subjects[row], events.external_subjects[row]))
+            facts.times.append(events.times[row])
+            facts.received_ats.append(events.received_ats[row])
+            facts.data.append(events.data[row])
+        return facts
 
     def knows(self, table: Table, token: str) -> bool:
         """Whether the table remembers the token."""
@@ -114,7 +130,8 @@ class MemoryStore:
                 ):
                     self._first_seen.setdefault(identity, Seen(rows.partition, offset, payload_hash))
             case FirstSeenColumns():
-                self._events.update({(rows.events.partition, row.offset): row for row in _stored_rows(rows)})
+                for row, offset in enumerate(rows.events.offsets):
+                    self._events[rows.events.partition, offset] = (rows.events, row)
             case RepeatColumns():
                 self._repeats.update((rows.partition, offset) for offset in rows.offsets)
             case MeteredColumns():
@@ -178,20 +195,4 @@ def _metered_rows(partition: int, group: MeteredGroup) -> Iterator[Metered]:
             group.dimensions_of(row),
             group.value_of(row),
             group.unique_hashes[row],
-        )
-
-
-def _stored_rows(rows: FirstSeenColumns) -> Iterator[StoredRow]:
-    events = rows.events
-    for row in range(len(events)):
-        yield StoredRow(
-            events.offsets[row],
-            events.id_hashes[row],
-            events.namespaces[row],
-            events.types[row],
-            events.subjects[row],
-            events.external_subjects[row],
-            events.times[row],
-            events.received_ats[row],
-            events.data[row],
         )
