@@ -92,6 +92,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
         directory=catalog.metrics,
         versions=catalog.versions(log_id),
         watermark=catalog.watermark(log_id),
+        news=ClickHouseNews(clickhouse),
         usage=FairReader(ClickHouseUsage(clickhouse, limits), Turns(settings.at_once, settings.max_waiting)),
         read_events=reader_of_events(),
         keys=catalog.keys,

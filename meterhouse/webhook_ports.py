@@ -165,8 +165,10 @@ class LookCatalog(Protocol):
 class UsageNews(Protocol):
     """Whose usage changed."""
 
-    async def changed(self, span: LogSpan, namespaces: Collection[str]) -> Sequence[Changed]:
-        """The subjects of the events in the span, each once, as far as these merchants' go."""
+    async def changed(
+        self, partition: int, start: int, end: int, namespaces: Collection[str]
+    ) -> Sequence[Changed]:
+        """The subjects of the events at offsets [start, end), each once, as far as these merchants' go."""
 
 
 class Observer(Protocol):

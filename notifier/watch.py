@@ -82,7 +82,8 @@ class Watch:
 
     async def _hear(self, span: LogSpan, listening: frozenset[str]) -> bool:
         is_asked = listening and span.start < span.end
-        changed = await self.news.changed(span, listening) if is_asked else ()
+        place = (span.partition, span.start, span.end)
+        changed = await self.news.changed(*place, listening) if is_asked else ()
         self.fault("changed")
         return await self.looks.hear(span, changed, self.clock.now())
 

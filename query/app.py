@@ -27,6 +27,7 @@ from meterhouse.ports import (
 )
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
+from meterhouse.webhook_ports import UsageNews
 from query import (
     billable_metrics,
     cost_report,
@@ -88,6 +89,7 @@ def create_app(
     directory: MetricDirectory,
     versions: VersionCatalog,
     watermark: Watermark,
+    news: UsageNews,
     usage: UsageReader,
     read_events: EventReader,
     keys: KeyRing,
@@ -125,7 +127,7 @@ def create_app(
         clock=clock,
         after_timeout=settings.after_timeout,
         max_windows=settings.max_windows,
-        recent=RecentPhases(holdings.phases, watermark, clock),
+        recent=RecentPhases(holdings.phases, news, watermark, clock),
         snapshots=Snapshots(),
         earlier=Earlier(),
         page_turns=Turns(*portal.AT_ONCE_AND_WAITING),

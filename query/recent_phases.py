@@ -7,20 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+import anyio
+
 from meterhouse.domain.instant import LATEST, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
 from meterhouse.ports import Clock, PhaseReader, Watermark
+from meterhouse.webhook_ports import Changed, UsageNews
 
 # The watermark tells what is new. This bounds what it does not: a replica that lags behind it.
 _KEPT: Final = SECOND
 
 
 class _Known(NamedTuple):
-    """What was found up to `at` when so much was `counted`; `is_last` if nothing lies after."""
+    """What was found up to `at`; `is_last` if nothing lies after."""
 
     read_at: Instant
-    counted: Mapping[int, int]
     at: Instant
     readings: Sequence[Reading]
     is_last: bool
@@ -31,49 +33,89 @@ class _Known(NamedTuple):
 
 @dataclass(slots=True)
 class RecentPhases:
-    """A PhaseReader that asks `reader` again only when more is counted, for versions that are complete.
+    """A PhaseReader that asks `reader` again only of whom more is counted, for versions that are complete.
 
     A gate asks for one balance many times a second, each time of a later instant. What it is told is what it
-    would be told without this, because rows change with the watermark alone; it is looked at before the rows.
+    would be told without this: rows change with the watermark alone, which is looked at before the rows, and
+    `news` tells whose rows they are.
     """
 
     reader: PhaseReader
+    news: UsageNews
     watermark: Watermark
     clock: Clock
+    _heard: Mapping[int, int] = field(default_factory=dict)
+    _hearing: anyio.Lock = field(default_factory=anyio.Lock)
     _known: OrderedDict[PhasesQuestion, _Known] = field(default_factory=OrderedDict)
 
     async def phases(self, questions: Sequence[PhasesQuestion]) -> Sequence[Sequence[Reading]]:
-        counted, now = await self.watermark.counted(), self.clock.now()
-        self._forget(now)
-        found = [self._find(one, counted) for one in questions]
+        now, counted = self.clock.now(), await self.watermark.counted()
+        self._forget_before(now)
+        await self._hear(counted)
+        if not _reaches(counted, self._heard):  # it was looked at before others', or all is counted anew
+            return await self.reader.phases(questions)
+        heard = self._heard
+        found = [self._find(one) for one in questions]
         missing = [one for one, known in zip(questions, found, strict=True) if known is None]
         read = iter(await self.reader.phases([_and_after(one) for one in missing]) if missing else ())
+        is_newest = heard == self._heard  # else something is counted by now that these rows may be without
         answers: list[Sequence[Reading]] = []
         for question, known in zip(questions, found, strict=True):
-            answers.append(self._keep(question, next(read), counted, now) if known is None else known)
+            if known is not None:
+                answers.append(known)
+            elif not question.cuts:
+                answers.append(next(read))
+            else:
+                *readings, after = next(read)
+                answers.append(readings)
+                if is_newest:
+                    self._keep(question, _Known(now, question.cuts[-1], readings, after == Reading()))
         return answers
 
-    def _forget(self, now: Instant) -> None:
+    async def _hear(self, counted: Mapping[int, int]) -> None:
+        """Forget what was changed by what is counted."""
+        async with self._hearing:
+            if self._known and not _reaches(self._heard, counted):
+                changed = await self._changed(counted)
+                for question in [one for one in self._known if not changed.isdisjoint(_whose(one))]:
+                    del self._known[question]
+                self._heard = counted
+            elif not self._known:
+                self._heard = counted
+
+    async def _changed(self, counted: Mapping[int, int]) -> frozenset[Changed]:
+        namespaces = {one.definition.namespace for one in self._known}
+        changed: set[Changed] = set()
+        for partition, end in counted.items():
+            start = self._heard.get(partition, 0)
+            if start < end:
+                changed.update(await self.news.changed(partition, start, end, namespaces))
+        return frozenset(changed)
+
+    def _forget_before(self, now: Instant) -> None:
         """Those that are too old, and all where the clock was set back."""
         while self._known and not 0 <= now - next(iter(self._known.values())).read_at < _KEPT:
             self._known.popitem(last=False)
 
-    def _find(self, question: PhasesQuestion, counted: Mapping[int, int]) -> Sequence[Reading] | None:
+    def _find(self, question: PhasesQuestion) -> Sequence[Reading] | None:
         known = self._known.get(_but_at(question)) if question.cuts else None
-        if known is None or known.counted != counted or not known.answers(question.cuts[-1]):
-            return None
-        return known.readings
+        return known.readings if known is not None and known.answers(question.cuts[-1]) else None
 
-    def _keep(
-        self, question: PhasesQuestion, read: Sequence[Reading], counted: Mapping[int, int], now: Instant
-    ) -> Sequence[Reading]:
-        if not question.cuts:
-            return read
-        *readings, after = read
+    def _keep(self, question: PhasesQuestion, known: _Known) -> None:
         key = _but_at(question)
         self._known.pop(key, None)
-        self._known[key] = _Known(now, counted, question.cuts[-1], readings, after == Reading())
-        return readings
+        self._known[key] = known
+
+
+def _reaches(one: Mapping[int, int], other: Mapping[int, int]) -> bool:
+    return all(one.get(partition, 0) >= end for partition, end in other.items())
+
+
+def _whose(question: PhasesQuestion) -> list[Changed]:
+    """Whom events are of that the question is about."""
+    namespace = question.definition.namespace
+    whose = [Changed(namespace, question.subject, "")]
+    return whose if question.linked is None else [*whose, Changed(namespace, "", question.linked)]
 
 
 def _but_at(question: PhasesQuestion) -> PhasesQuestion:

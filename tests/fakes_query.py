@@ -27,7 +27,7 @@ from meterhouse.domain.instant import Instant
 from meterhouse.ports import Page, Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
-from tests.fakes_usage import FakePhases, FakeUsage, definition_of
+from tests.fakes_usage import FakePhases, FakeUsage, NoNews, definition_of
 
 KEY = "key_a"
 MERCHANT = "org_a"
@@ -331,6 +331,7 @@ class QueryService:
             directory=self.metrics,
             versions=FakeVersions(self.metrics),
             watermark=self.watermark,
+            news=NoNews(),
             usage=self.usage,
             read_events=reader_of_events(),
             keys=FakeKeys(),

@@ -14,7 +14,7 @@ from meterhouse.domain.instant import HOUR
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.webhook import Answer, Answered
 from meterhouse.telemetry.instruments import NotifierInstruments
-from meterhouse.webhook_ports import Changed, LogSpan
+from meterhouse.webhook_ports import Changed
 from notifier.delivery import Courier
 from notifier.watch import Watch
 from query.sightings import BalanceObserver
@@ -32,8 +32,11 @@ class News:
     def add(self, subject: str, namespace: str = MERCHANT) -> None:
         self.subjects.append(Changed(namespace, subject, ""))
 
-    async def changed(self, span: LogSpan, namespaces: Collection[str]) -> Sequence[Changed]:
-        found = self.subjects[span.start : span.end]
+    async def changed(
+        self, partition: int, start: int, end: int, namespaces: Collection[str]
+    ) -> Sequence[Changed]:
+        assert partition == 0
+        found = self.subjects[start:end]
         return sorted({one for one in found if one.namespace in namespaces})
 
     async def counted(self) -> Mapping[int, int]:

@@ -26,7 +26,7 @@ from tests.fakes_query import (
     feature_body,
     metric_body,
 )
-from tests.fakes_usage import FakePhases, FakeUsage
+from tests.fakes_usage import FakePhases, FakeUsage, NoNews
 
 Json = dict[str, Any]
 
@@ -59,6 +59,7 @@ class Shop:
             directory=catalog.metrics,
             versions=catalog.versions(_LOG),
             watermark=catalog.watermark(_LOG),
+            news=NoNews(),
             usage=self.usage,
             read_events=reader_of_events(),
             keys=FakeKeys(),

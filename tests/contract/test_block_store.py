@@ -13,6 +13,7 @@ import pytest
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
 from meterhouse.adapters.clickhouse.blocks import ClickHouseBlocks, empty_tables
 from meterhouse.adapters.clickhouse.client import ClickHousePool
+from meterhouse.adapters.clickhouse.news import ClickHouseNews
 from meterhouse.adapters.clickhouse.rollup_sql import OVERALL, rollups_of
 from meterhouse.domain.billable_metric import Aggregation
 from meterhouse.domain.block import (
@@ -30,6 +31,7 @@ from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, p
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Bounds
+from meterhouse.webhook_ports import Changed
 from tests.metered import definition
 
 pytestmark = pytest.mark.anyio
@@ -452,3 +454,22 @@ async def test_stored_events_of_a_type_are_read_by_offset(
     assert await archive.stored(0, 0, 100, of=other) == facts(5, 6, subject="", alias="ext_1")
     assert await archive.stored(0, 0, 100, of=replace(of, namespace="org_b")) == Facts()
     assert await archive.stored(0, 0, 100, of=replace(of, event_type=None)) == Facts()
+
+
+async def test_news_tell_of_whom_the_events_of_a_span_are(
+    store: ClickHouseBlocks, clickhouse: ClickHousePool
+) -> None:
+    await store.insert(first_seen(4), "a")
+    await store.insert(first_seen(2, first=4, subject="", external_subject="ext_1"), "b")
+    await store.insert(first_seen(2, first=6, subject="cus_2", external_subject="ext_2"), "c")
+    news = ClickHouseNews(clickhouse)
+    one, external, other = (
+        Changed("org_a", "cus_1", ""),
+        Changed("org_a", "", "ext_1"),
+        Changed("org_a", "cus_2", ""),  # known by its subject, it is of nobody else
+    )
+    assert await news.changed(0, 0, 8, ["org_a", "org_b"]) == [external, one, other]
+    assert await news.changed(0, 3, 5, ["org_a"]) == [external, one]
+    assert await news.changed(0, 4, 4, ["org_a"]) == []
+    assert await news.changed(1, 0, 8, ["org_a"]) == []
+    assert await news.changed(0, 0, 8, ["org_b"]) == []

@@ -7,7 +7,7 @@ from typing import Final
 
 from meterhouse.adapters.clickhouse.binding import Binding
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.webhook_ports import Changed, LogSpan
+from meterhouse.webhook_ports import Changed
 
 # The key's order is the log's, so that only the span is read. An external subject alone is kept as that.
 _STATEMENT: Final = """
@@ -24,12 +24,14 @@ class ClickHouseNews:
     def __init__(self, pool: ClickHousePool) -> None:
         self._pool = pool
 
-    async def changed(self, span: LogSpan, namespaces: Collection[str]) -> Sequence[Changed]:
+    async def changed(
+        self, partition: int, start: int, end: int, namespaces: Collection[str]
+    ) -> Sequence[Changed]:
         binding = Binding()
         text = _STATEMENT.format(
-            partition=binding.bind(span.partition, "UInt32"),
-            start=binding.bind(span.start, "UInt64"),
-            end=binding.bind(span.end, "UInt64"),
+            partition=binding.bind(partition, "UInt32"),
+            start=binding.bind(start, "UInt64"),
+            end=binding.bind(end, "UInt64"),
             namespaces=binding.bind(sorted(namespaces), "Array(String)"),
         )
         rows = await self._pool.run(lambda client: client.query(text, binding.parameters).result_rows)
