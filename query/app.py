@@ -56,6 +56,7 @@ from query import (
     profitability,
     reconciliations,
     revenue,
+    signed_pages,
     subscriptions,
     test_clocks,
     texts,
@@ -130,7 +131,7 @@ def create_app(
         recent=RecentPhases(holdings.phases, news, watermark, clock),
         snapshots=Snapshots(),
         earlier=Earlier(),
-        page_turns=Turns(*portal.AT_ONCE_AND_WAITING),
+        page_turns=Turns(*signed_pages.AT_ONCE_AND_WAITING),
     )
     for router in (*ROUTERS, not_offered(ROUTERS), portal.pages):
         app.include_router(router)
@@ -156,7 +157,9 @@ def _telemetry(spans: Spans) -> TelemetryConfig:
         "metrics": False,
         "logs": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"] in _OF_OPERATORS or scope["path"].startswith(portal.PATH),
+        "exclude": lambda scope: (
+            scope["path"] in _OF_OPERATORS or scope["path"].startswith(signed_pages.PATH)
+        ),
     }
 
 
