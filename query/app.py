@@ -62,6 +62,7 @@ from query import (
     texts,
     webhook_deliveries,
     webhook_endpoints,
+    webhook_portal,
     webhooks,
 )
 from query import usage as usage_routes
@@ -133,7 +134,7 @@ def create_app(
         earlier=Earlier(),
         page_turns=Turns(*signed_pages.AT_ONCE_AND_WAITING),
     )
-    for router in (*ROUTERS, not_offered(ROUTERS), portal.pages):
+    for router in (*ROUTERS, not_offered(ROUTERS), portal.pages, webhook_portal.pages):
         app.include_router(router)
     handle_failures(app)
     app.add_middleware(Identified)
@@ -163,7 +164,7 @@ def _telemetry(spans: Spans) -> TelemetryConfig:
     }
 
 
-# Asked every few seconds by machines; their answers are seen elsewhere. The path of a customer's page lets
+# Asked every few seconds by machines; their answers are seen elsewhere. The path of a page lets
 # whoever reads it in, so it must not be kept either.
 _OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -198,6 +199,7 @@ ROUTERS = (
     grants.router,
     webhooks.router,
     webhooks.bodiless,
+    webhook_portal.router,
     webhook_endpoints.router,
     webhook_endpoints.bodiless,
     webhook_deliveries.router,

@@ -23,6 +23,11 @@ def moment(instant: Instant) -> Moment:
     return Moment(day_of(instant) + minute, render(instant))
 
 
+def to_the_second(instant: Instant) -> Moment:
+    """The day and the second, where minutes are not enough to tell one thing from the next."""
+    return Moment(f"{day_of(instant)}, {to_datetime(instant):%H:%M:%S} UTC", render(instant))
+
+
 def day_of(instant: Instant) -> str:
     """The UTC day that the instant lies in."""
     at = to_datetime(instant)

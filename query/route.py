@@ -69,8 +69,8 @@ def _require_json(request: Request) -> None:
         raise UnsupportedMediaType("send JSON with Content-Type: application/json")
 
 
-async def _with_body(request: Request) -> Request:
-    """`request` with its whole body read, which must be of bearable size."""
+async def whole_body(request: Request) -> bytes:
+    """The request's body, which must be of bearable size. Raises TooLarge, RequestTimeout."""
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -79,7 +79,12 @@ async def _with_body(request: Request) -> Request:
                 raise TooLarge(f"the request body is over {MAX_BODY_BYTES} bytes")
     except ClientDisconnect as error:
         raise RequestTimeout("the request did not arrive whole") from error
-    message = {"type": "http.request", "body": bytes(body), "more_body": False}
+    return bytes(body)
+
+
+async def _with_body(request: Request) -> Request:
+    """`request` with its whole body read."""
+    message = {"type": "http.request", "body": await whole_body(request), "more_body": False}
 
     async def receive() -> dict[str, Any]:
         return message

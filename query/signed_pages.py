@@ -1,4 +1,4 @@
-"""Pages behind signed links: no key is needed, as the link is one (ADR 13)."""
+"""Pages behind signed links: no key is needed, as the link is one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from meterhouse.domain.errors import NotFound, TooManyRequests, Unavailable
+from meterhouse.adapters.http.errors import error_body
+from meterhouse.domain.errors import NotFound, Rejected, TooManyRequests, Unavailable
 from meterhouse.domain.instant import render
 from meterhouse.domain.signed_link import SignedLink, link_of
 from query.backend import Backend
@@ -44,6 +46,10 @@ class _PageRoute(APIRoute):
                 return refusal_page(refused.status, refused.title, refused.message)
             except NotFound:
                 return refusal_page(410, "There is nothing here any more", "What this link showed is gone.")
+            except RequestValidationError:
+                return refusal_page(400, "There is no such page", "Its address was changed on its way.")
+            except Rejected as error:
+                return refusal_page(error_body(error)[0], "That cannot be done", str(error))
             except TooManyRequests:
                 return refusal_page(429, "Too many are looking", "Please try again in a moment.")
             except Unavailable as error:

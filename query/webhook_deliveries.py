@@ -81,7 +81,7 @@ async def page(asked: Annotated[DeliveriesAsked, Query()], merchant: Merchant, p
 )
 async def get(id: str, merchant: Merchant, ports: Ports) -> Response:
     """Get a delivery with what is sent."""
-    return _answer(await ports.told.deliveries.get(merchant, _checked(id)))
+    return _answer(await ports.told.deliveries.get(merchant, checked(id)))
 
 
 @bodiless.post(
@@ -92,7 +92,7 @@ async def get(id: str, merchant: Merchant, ports: Ports) -> Response:
 )
 async def replay(id: str, merchant: Merchant, ports: Ports) -> Response:
     """Deliver it again, under the same webhook id, whatever became of it: all its attempts begin anew."""
-    return _answer(await ports.told.deliveries.replay(merchant, _checked(id), ports.clock.now()))
+    return _answer(await ports.told.deliveries.replay(merchant, checked(id), ports.clock.now()))
 
 
 def _answer(delivery: Delivery) -> Response:
@@ -117,5 +117,6 @@ def _body(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _checked(id: str) -> str:
+def checked(id: str) -> str:
+    """`id` if it can be a delivery's; NotFound otherwise."""
     return checked_id(id, "dlv", "webhook delivery")

@@ -112,6 +112,11 @@ class SignedEndpointBody(EndpointBody):
 )
 async def create(body: NewEndpoint, merchant: Merchant, ports: Ports) -> SignedEndpointBody:
     """Tell the merchant at a URL, of all that happens or of some types; the answer has the secret."""
+    return SignedEndpointBody.signed(*await added(body, merchant, ports))
+
+
+async def added(body: NewEndpoint, merchant: str, ports: Backend) -> tuple[Endpoint, str]:
+    """The new endpoint and its secret. Raises Invalid, Conflict, NotFound where webhooks were never on."""
     _require_allowed(body.url, ports)
     now, secret = ports.clock.now(), new_secret()
     endpoint = Endpoint(
@@ -123,8 +128,7 @@ async def create(body: NewEndpoint, merchant: Merchant, ports: Ports) -> SignedE
         created_at=now,
         updated_at=now,
     )
-    made = await ports.told.endpoints.create(endpoint, secret)
-    return SignedEndpointBody.signed(made, secret)
+    return await ports.told.endpoints.create(endpoint, secret), secret
 
 
 @router.get(_ALL, operation_id="listWebhookEndpoints", responses=failures(400))
@@ -146,12 +150,17 @@ async def get(id: str, merchant: Merchant, ports: Ports) -> EndpointBody:
 @router.patch(_ONE, operation_id="updateWebhookEndpoint", responses=failures(400, 404, 409, 413, 415))
 async def update(id: str, body: EndpointChanges, merchant: Merchant, ports: Ports) -> EndpointBody:
     """Change an endpoint; enabling one that was gone gives it another try."""
+    return EndpointBody.of(await changed(id, body, merchant, ports))
+
+
+async def changed(id: str, body: EndpointChanges, merchant: str, ports: Backend) -> Endpoint:
+    """The endpoint as it is then. Raises Invalid, Conflict, NotFound."""
     id = checked(id)
     changes = body.model_dump(exclude_unset=True)
     refuse_nulls(changes)
     if not changes:
-        return EndpointBody.of(await ports.told.endpoints.get(merchant, id))
-    return EndpointBody.of(await ports.told.endpoints.update(merchant, id, _decided(changes, ports)))
+        return await ports.told.endpoints.get(merchant, id)
+    return await ports.told.endpoints.update(merchant, id, _decided(changes, ports))
 
 
 def _decided(changes: Mapping[str, Any], ports: Backend) -> dict[str, object]:
@@ -168,9 +177,14 @@ def _decided(changes: Mapping[str, Any], ports: Backend) -> dict[str, object]:
 @bodiless.post(f"{_ONE}/secret", operation_id="replaceWebhookEndpointSecret", responses=failures(404, 413))
 async def replace_secret(id: str, merchant: Merchant, ports: Ports) -> SignedEndpointBody:
     """Make a new secret; for a day what is sent is signed with the one before it, too."""
+    return SignedEndpointBody.signed(*await with_new_secret(id, merchant, ports))
+
+
+async def with_new_secret(id: str, merchant: str, ports: Backend) -> tuple[Endpoint, str]:
+    """The endpoint and its new secret. Raises NotFound."""
     secret = new_secret()
-    changed = ports.told.endpoints.replace_secret(merchant, checked(id), secret, ports.clock.now())
-    return SignedEndpointBody.signed(await changed, secret)
+    replaced = ports.told.endpoints.replace_secret(merchant, checked(id), secret, ports.clock.now())
+    return await replaced, secret
 
 
 @router.delete(_ONE, status_code=204, operation_id="deleteWebhookEndpoint", responses=failures(404))

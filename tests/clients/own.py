@@ -104,6 +104,7 @@ class Own:
     def webhooks(self) -> None:
         """The merchant's webhooks are on."""
         self._api.client.post("/v0/webhooks")
+        self._api.client.patch("/v0/webhooks", json={"enabled": True})
 
     def no_webhooks(self) -> None:
         """The merchant's webhooks are off."""
