@@ -22,6 +22,7 @@ from meterhouse.domain.rollup import Reading
 from meterhouse.domain.signed_link import SignedLink
 from tests.fakes_query import KEY, MERCHANT, FakeClock
 from tests.html_page import HtmlPage
+from tests.running import PATIENCE
 from tests.shop import Shop
 
 pytestmark = pytest.mark.anyio
@@ -280,14 +281,18 @@ async def test_pages_of_a_merchant_wait_for_each_other_and_not_for_ever(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = await _url(shop, await _everything(shop, "Plain"))
-    answer, go_on = shop.phases.phases, anyio.Event()
+    answer, refused, both = shop.phases.phases, anyio.Event(), anyio.Event()
     now = most = 0
 
     async def wait(questions: Sequence[PhasesQuestion]) -> Sequence[Sequence[Reading]]:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await go_on.wait()
+        if now == 2:
+            both.set()
+        await refused.wait()
+        await both.wait()
+        await anyio.sleep(0.02)  # long enough for one too many to be seen
         now -= 1
         return await answer(questions)
 
@@ -297,11 +302,12 @@ async def test_pages_of_a_merchant_wait_for_each_other_and_not_for_ever(
     async def look() -> None:
         statuses.append((await shop.client_of("").get(url)).status_code)
         if 429 in statuses:
-            go_on.set()
+            refused.set()
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(19):
-            tasks.start_soon(look)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(19):
+                tasks.start_soon(look)
     assert sorted(statuses) == [200] * 18 + [429]
     assert most == 2
 
