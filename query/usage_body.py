@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.instant import render
-from meterhouse.domain.usage import GroupTotal, Usage, UsageCell
-from meterhouse.domain.window import WindowSize
+from meterhouse.domain.matching import plain
+from meterhouse.domain.usage import Cells, GroupTotal, Usage
+from meterhouse.domain.window import Window, WindowSize
 from query.answers import exact
 
 Group = tuple[str, ...]
@@ -42,13 +45,14 @@ def usage_body(
     shown = groups if page is None else groups[page.offset : page.offset + page.limit]
     if window_size is not None:
         cells = only(usage.cells, None if page is None else {one.group for one in shown})
-        values = [exact(cell.reading.value(aggregation)) for cell in cells]
-        body["windowedValues"] = _windowed(cells, values)
+        values = list(map(plain, cells.readings.values(aggregation)))
+        body["windowedValues"] = _windowed(cells.windows, values)
         if group_by:
-            body["groupedValues"] = _grouped(group_by, cells, values)
+            body["groupedValues"] = _grouped(group_by, cells.groups, values, cells.readings.counts)
     elif group_by:
-        values = [exact(one.reading.value(aggregation)) for one in shown]
-        body["groupedValues"] = _grouped(group_by, shown, values)
+        values = [plain(one.reading.value(aggregation)) for one in shown]
+        counts = [one.reading.count for one in shown]
+        body["groupedValues"] = _grouped(group_by, [one.group for one in shown], values, counts)
     if page is not None:
         body["groupCount"] = len(groups)
     return body
@@ -59,46 +63,35 @@ def ranked(groups: tuple[GroupTotal, ...], aggregation: Aggregation) -> list[Gro
     return sorted(groups, key=lambda one: (one.reading.value(aggregation).copy_negate(), one.group))
 
 
-def only(cells: Sequence[UsageCell], groups: set[Group] | None) -> Sequence[UsageCell]:
+def only(cells: Cells, groups: set[Group] | None) -> Cells:
     """Those of the groups, where any are given."""
-    return cells if groups is None else [cell for cell in cells if cell.group in groups]
+    return cells if groups is None else Cells.of([cell for cell in cells if cell.group in groups])
 
 
 # An answer has tens of thousands of cells: as objects to encode they would take four times as long.
 
 
-def _windowed(cells: Sequence[UsageCell], values: Sequence[bytes]) -> msgspec.Raw:
-    window, head = None, b""
-    rows: list[bytes] = []
-    for cell, value in zip(cells, values, strict=True):
-        if cell.window is not window:  # many cells share one
-            window = cell.window
-            assert window is not None, "windows were asked for"
-            bounds = {"windowStart": render(window.start), "windowEnd": render(window.end)}
-            head = _open(bounds)
-        rows.append(b'%b,"value":%b}' % (head, value))
+def _windowed(windows: Sequence[Window | None], values: Sequence[str]) -> msgspec.Raw:
+    rows: list[str] = []
+    for window, run in groupby(zip(windows, values, strict=True), itemgetter(0)):
+        assert window is not None, "windows were asked for"
+        head = _open({"windowStart": render(window.start), "windowEnd": render(window.end)})
+        rows += [f'{head},"value":{value}}}' for _, value in run]
     return _array(rows)
 
 
 def _grouped(
-    group_by: Group, cells: Sequence[UsageCell | GroupTotal], values: Sequence[bytes]
+    group_by: Group, groups: Sequence[Group], values: Sequence[str], counts: Sequence[int]
 ) -> msgspec.Raw:
-    heads = {
-        group: _open({"groupBy": dict(zip(group_by, group, strict=True))})
-        for group in {cell.group for cell in cells}
-    }
-    return _array(
-        [
-            b'%b,"value":%b,"eventCount":%d}' % (heads[cell.group], value, cell.reading.count)
-            for cell, value in zip(cells, values, strict=True)
-        ]
-    )
+    heads = {group: _open({"groupBy": dict(zip(group_by, group, strict=True))}) for group in set(groups)}
+    rows = zip(groups, values, counts, strict=True)
+    return _array([f'{heads[group]},"value":{value},"eventCount":{count}}}' for group, value, count in rows])
 
 
-def _open(fields: Mapping[str, object]) -> bytes:
+def _open(fields: Mapping[str, object]) -> str:
     """A JSON object of these fields that more may follow in."""
-    return msgspec.json.encode(fields).removesuffix(b"}")
+    return msgspec.json.encode(fields).decode().removesuffix("}")
 
 
-def _array(rows: Sequence[bytes]) -> msgspec.Raw:
-    return msgspec.Raw(b"[%b]" % b",".join(rows))
+def _array(rows: Sequence[str]) -> msgspec.Raw:
+    return msgspec.Raw(f"[{','.join(rows)}]".encode())

@@ -31,6 +31,7 @@ from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
 from meterhouse.domain.usage import (
+    Cells,
     DimensionCount,
     EventPage,
     EventPageQuestion,
@@ -128,9 +129,9 @@ class FakeUsage:
         ordered = sorted(cells.items(), key=lambda one: (one[0][0] or Window(0, 0), one[0][1]))
         return Usage(
             total.reading(),
-            tuple(UsageCell(window, group, one.reading()) for (window, group), one in ordered)
-            if asked
-            else (),
+            Cells.of(
+                [UsageCell(window, group, one.reading()) for (window, group), one in ordered] if asked else []
+            ),
             tuple(GroupTotal(group, one.reading()) for group, one in groups.items())
             if question.group_by
             else (),

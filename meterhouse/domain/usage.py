@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import ALWAYS, Condition
 from meterhouse.domain.event import Event
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position
-from meterhouse.domain.rollup import Reading
+from meterhouse.domain.rollup import Reading, Readings
 from meterhouse.domain.window import Window, WindowSize
 
 
@@ -46,6 +46,36 @@ class UsageCell(NamedTuple):
     reading: Reading
 
 
+@dataclass(frozen=True, slots=True)
+class Cells(Sequence[UsageCell]):
+    """Cells column by column, each made when it is asked for."""
+
+    windows: Sequence[Window | None] = ()
+    groups: Sequence[tuple[str, ...]] = ()
+    readings: Readings = field(default_factory=Readings)
+
+    @classmethod
+    def of(cls, cells: Iterable[UsageCell]) -> Cells:
+        kept = list(cells)
+        readings = Readings.of([one.reading for one in kept])
+        return cls([one.window for one in kept], [one.group for one in kept], readings)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @overload
+    def __getitem__(self, place: int) -> UsageCell: ...
+    @overload
+    def __getitem__(self, place: slice) -> Cells: ...
+    def __getitem__(self, place: int | slice) -> UsageCell | Cells:
+        if isinstance(place, slice):
+            return Cells(self.windows[place], self.groups[place], self.readings[place])
+        return UsageCell(self.windows[place], self.groups[place], self.readings[place])
+
+    def __iter__(self) -> Iterator[UsageCell]:
+        return map(UsageCell, self.windows, self.groups, self.readings)
+
+
 class GroupTotal(NamedTuple):
     """A group over the whole period, windows set aside: what top-N orders by."""
 
@@ -62,7 +92,7 @@ class Usage:
     """
 
     total: Reading
-    cells: tuple[UsageCell, ...] = ()
+    cells: Cells = field(default_factory=Cells)
     groups: tuple[GroupTotal, ...] = ()
 
 

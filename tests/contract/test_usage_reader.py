@@ -25,6 +25,7 @@ from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse,
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
 from meterhouse.domain.usage import (
+    Cells,
     DimensionCount,
     EventPageQuestion,
     GroupTotal,
@@ -69,7 +70,7 @@ def recomputed(question: UsageQuestion, events: Iterable[Metered]) -> Usage:
     keyed = question.has_windows or bool(question.group_by)
     return Usage(
         total.reading(),
-        tuple(UsageCell(*key, cells[key].reading()) for key in cell_order) if keyed else (),
+        Cells.of([UsageCell(*key, cells[key].reading()) for key in cell_order] if keyed else []),
         tuple(GroupTotal(key, groups[key].reading()) for key in sorted(groups)) if question.group_by else (),
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meterhouse.domain.billable_metric import Aggregation
 from meterhouse.domain.cost import Cost
 from meterhouse.domain.rollup import Reading
-from meterhouse.domain.usage import GroupTotal, Usage, UsageCell
+from meterhouse.domain.usage import Cells, GroupTotal, Usage, UsageCell
 from meterhouse.domain.window import Window
 from query.cost_groups import (
     OTHER,
@@ -46,7 +46,7 @@ def counted(id: str, unit_cost: int, cells: list[tuple[Window, str, int]]) -> Co
         is_grouped=True,
         usage=Usage(
             reading(*[value for *_, value in cells]),
-            tuple(UsageCell(window, (subject,), reading(value)) for window, subject, value in cells),
+            Cells.of([UsageCell(window, (subject,), reading(value)) for window, subject, value in cells]),
             tuple(
                 GroupTotal((name,), reading(*[value for _, subject, value in cells if subject == name]))
                 for name in subjects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
@@ -25,8 +25,9 @@ from meterhouse.adapters.clickhouse.window_sql import windows_by_start
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
-from meterhouse.domain.rollup import Reading
+from meterhouse.domain.rollup import Reading, Readings
 from meterhouse.domain.usage import (
+    Cells,
     DimensionCount,
     EventPage,
     EventPageQuestion,
@@ -35,7 +36,6 @@ from meterhouse.domain.usage import (
     TextCount,
     TextsQuestion,
     Usage,
-    UsageCell,
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
@@ -175,20 +175,16 @@ def _usage(question: UsageQuestion, found: Sequence[Sequence[Any]]) -> Usage:
     cells_end, totals_end = levels.count(0), len(levels) - levels.count(levels[-1])
     if windows is None and not groups:
         return Usage(readings[0])
-    cells = map(UsageCell, _windows(question, windows, cells_end), keyed[:cells_end], readings)
+    cells = Cells(_windows(question, windows, cells_end), keyed[:cells_end], readings[:cells_end])
     first_total = cells_end if windows is not None else 0
     totals = map(GroupTotal, keyed[first_total:totals_end], readings[first_total:totals_end])
-    return Usage(readings[-1], tuple(cells), tuple(totals) if groups else ())
+    return Usage(readings[-1], cells, tuple(totals) if groups else ())
 
 
-def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> list[Reading]:
-    """One for each row; figures that the aggregation does not need are as in a Reading of nothing."""
-    of = {
-        state.field: state.read(column)
-        for state, column in zip(STATES[question.definition.aggregation], columns, strict=True)
-    }
-    every = [of.get(name, repeat(nothing)) for name, nothing in Reading()._asdict().items()]
-    return list(map(Reading, *every))
+def _readings(question: UsageQuestion, columns: Sequence[Sequence[object]]) -> Readings:
+    """One for each row."""
+    states = STATES[question.definition.aggregation]
+    return Readings({state.field: state.read(column) for state, column in zip(states, columns, strict=True)})
 
 
 def _windows(question: UsageQuestion, starts: Sequence[int] | None, cells: int) -> list[Window | None]:
