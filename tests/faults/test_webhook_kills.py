@@ -59,8 +59,8 @@ def test_another_aggregator_tells_on_and_two_together_tell_once(distributed: Dis
         receiver = stack.enter_context(receiving())
         for name in ("query-1", "aggregator-1", "aggregator-2"):
             distributed.kill(name)
-        distributed.start("query-1", **_ENVIRONMENT)
-        distributed.start("aggregator-1", **_ENVIRONMENT, METERHOUSE_FAULT="carried:2")
+        distributed.start("query-1", ready=True, **_ENVIRONMENT)
+        distributed.start("aggregator-1", ready=True, **_ENVIRONMENT, METERHOUSE_FAULT="carried:2")
         api = stack.enter_context(distributed.api())
         endpoint = _endpoint(api, receiver)
         stack.callback(api.client.delete, f"/api/v1/webhooks/endpoints/{endpoint}")
@@ -68,13 +68,13 @@ def test_another_aggregator_tells_on_and_two_together_tell_once(distributed: Dis
         wait_for(lambda: _pending(api, endpoint) == 0, "the first carries its grant")
         _use(api, first, "told-first")
         distributed.wait_until_killed("aggregator-1")
-        distributed.start("aggregator-2", **_ENVIRONMENT)
+        distributed.start("aggregator-2", ready=True, **_ENVIRONMENT)
         receiver.wait("entitlement.balance_exhausted")
         wait_for(lambda: _pending(api, endpoint) == 0, "the other has told it all")
         assert Counter(map(_short, receiver.notices.values())) == _TOLD
         assert sum(receiver.times.values()) <= len(_TOLD) + 3, "at most those that were on their way"
         before = set(receiver.notices)
-        distributed.start("aggregator-1", **_ENVIRONMENT)
+        distributed.start("aggregator-1", ready=True, **_ENVIRONMENT)
         second = _entitled(api, "told-second")
         _use(api, second, "told-second")
         receiver.wait("entitlement.balance_exhausted", 2)
