@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.interval_change import Edited, IntervalChange, IntervalChangeFilter
+from meterhouse.domain.interval_edit import IntervalEdit
 from meterhouse.domain.price_interval import PriceInterval
 from meterhouse.domain.reconciliation import Reconciliation
 from meterhouse.domain.subscription import NewSubscription, Subscription, SubscriptionFilter
@@ -81,3 +83,16 @@ class PriceIntervalCatalog(Protocol):
 
     async def of(self, merchant_id: str, id: str) -> Sequence[PriceInterval]:
         """All of them, those that ended and those to come among them, by their start."""
+
+    async def edit(self, merchant_id: str, id: str, edit: IntervalEdit) -> Edited:
+        """Do all of it or nothing, let the entitlements to features of what changed follow, and record it.
+
+        Raises Invalid, NotFound for an interval or a price that is not there, Conflict for a subscription
+        that is over, and for what the edit cannot come to. What changes nothing is not recorded; an addition
+        again overlaps what it added before.
+        """
+
+    async def changes(
+        self, merchant_id: str, wanted: IntervalChangeFilter, limit: int, offset: int
+    ) -> Page[IntervalChange]:
+        """The records of edits, oldest first."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import Response
-from pydantic import Field
 
 from meterhouse.domain.instant import render
+from meterhouse.domain.interval_document import charge_document
 from meterhouse.domain.price_interval import PriceInterval
 from query.answers import failures, model_answer
 from query.backend import Merchant, Ports
@@ -23,36 +23,39 @@ class QuantityTransitionBody(Wire):
     quantity: str
 
 
-class PriceIntervalBody(Wire):
-    """Every interval is a line of a version of the plan, at the price that the line has."""
+class ChargeBody(Wire):
+    """What an interval charges: `unitPrice` null by the price itself, `billDate` that of `one_off` alone."""
 
-    id: str
     price_id: str
     price_key: str
-    kind: Literal["plan_line"] = "plan_line"
     plan_version_id: str
-    unit_price: str | None = None
+    unit_price: str | None
     base_quantity: str
-    quantity_transitions: list[QuantityTransitionBody] = Field(default=[])
+    quantity_transitions: list[QuantityTransitionBody]
     billing_cadence: str
     billing_mode: Literal["advance", "arrears"]
     bill_date: Moment | None
     start_date: Moment
     end_date: Moment | None
 
+
+class PriceIntervalBody(ChargeBody):
+    """A line of a version of the plan, or what is charged in its place; or the subscription's own."""
+
+    id: str
+    kind: Literal["plan_line", "subscription_owned"]
+
     @classmethod
     def of(cls, interval: PriceInterval) -> PriceIntervalBody:
         return cls(
             id=interval.id,
-            price_id=interval.price.id,
+            price_id=interval.charge.price.id,
             price_key=interval.key,
+            kind="subscription_owned" if interval.is_owned else "plan_line",
             plan_version_id=interval.plan_version_id,
-            base_quantity=str(interval.price.quantity),
-            billing_cadence=interval.billing_cadence or "one_off",
-            billing_mode="advance" if interval.is_in_advance else "arrears",
-            bill_date=moment(interval.bill_date),
             start_date=render(interval.start),
             end_date=moment(interval.end),
+            **charge_document(interval.charge),
         )
 
 

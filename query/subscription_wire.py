@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ from meterhouse.domain.subscription import (
 )
 from query.sales_wire import is_none
 from query.wire import Moment, Number, Wire, moment
+
+# Metadata as they are shown.
+TagsBody = dict[str, str | bool | Number]
 
 
 class ConsumerOfSubscriptionBody(Wire):
@@ -68,7 +72,7 @@ class SubscriptionBody(Wire):
     terminated_by: str | None = Field(default=None, exclude_if=is_none)
     termination_reason: str | None = Field(default=None, exclude_if=is_none)
     termination_change_reason: ChangeReason | None
-    metadata: dict[str, str | bool | Number]
+    metadata: TagsBody
     customer: CustomerOfSubscriptionBody | None = Field(
         default=None, exclude_if=is_none, description="Only with `include=customer`."
     )
@@ -113,12 +117,15 @@ def _fields(subscription: Subscription, wall: Instant) -> dict[str, Any]:
         "terminated_by": None if ended is None else ended.by,
         "termination_reason": None if ended is None else ended.reason,
         "termination_change_reason": None if ended is None else ended.change_reason,
-        "metadata": {name: _number(value) for name, value in subscription.metadata.items()},
+        "metadata": shown_tags(subscription.metadata),
         "created_at": render(subscription.created_at),
         "updated_at": render(subscription.updated_at),
     }
 
 
-def _number(value: object) -> object:
+def shown_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Whole numbers as Decimals too, as the model says; true is no number."""
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return {
+        name: Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in metadata.items()
+    }

@@ -84,11 +84,12 @@ class NotFound(Rejected):
 
 
 class Conflict(Rejected):
-    """Contradicts what is stored; `blockers` are what has to go first."""
+    """Contradicts what is stored; `blockers` are what has to go first, and `code` is for programs."""
 
-    def __init__(self, message: str, blockers: tuple[Blocker, ...] = ()) -> None:
+    def __init__(self, message: str, blockers: tuple[Blocker, ...] = (), code: str | None = None) -> None:
         super().__init__(message)
         self.blockers = blockers
+        self.code = code
 
 
 class PriceCharged(Conflict):

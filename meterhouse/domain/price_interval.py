@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from itertools import zip_longest
-from typing import Final, NamedTuple
+from decimal import Decimal
+from typing import NamedTuple
 
 from meterhouse.domain.duration import Duration
-from meterhouse.domain.instant import Instant
-from meterhouse.domain.plan import PlanVersion, VersionLine
-from meterhouse.domain.price import PaymentTerm, Price
+from meterhouse.domain.instant import LATEST, Instant
+from meterhouse.domain.price import PercentageRate, Price, Rate, StandardRate, VolumeRate
 from meterhouse.domain.recurrence import Recurrence
 from meterhouse.domain.subscription import Subscription
-
-_ONCE: Final = "P0D"  # the cadence of a price that is charged once
 
 
 class Span(NamedTuple):
@@ -25,25 +21,104 @@ class Span(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceInterval:
-    """A line of a version, as long as it charges a subscription: in [start, end), None where that is open.
+class QuantityStep(NamedTuple):
+    """From `at` on an interval charges that quantity."""
 
-    One that charges once has its date; any other a cadence (ISO 8601).
+    at: Instant
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What an interval charges. One that charges once has its date; any other a cadence (ISO 8601).
+
+    `unit_price` None is the rate of the price itself. `steps` ascend.
+    """
+
+    price: Price
+    unit_price: Decimal | None = None
+    base_quantity: Decimal
+    steps: tuple[QuantityStep, ...] = ()
+    billing_cadence: str | None
+    is_in_advance: bool
+    bill_date: Instant | None
+
+    def quantity(self, at: Instant) -> Decimal:
+        steps = [step.quantity for step in self.steps if step.at <= at]
+        return steps[-1] if steps else self.base_quantity
+
+    @property
+    def resolved_unit_price(self) -> Decimal:
+        """What a unit costs just now: of a price with several rates, what its first unit does."""
+        return _first_rate(self.price.rate) if self.unit_price is None else self.unit_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenInterval:
+    """What somebody wrote over the lines of a plan's versions, or beside them where it `is_owned`.
+
+    In [start, end), None for as long as the subscription, or the line that it is written over, goes on.
     """
 
     id: str
-    price: Price
     key: str
-    plan_version_id: str
-    billing_cadence: str | None
-    bill_date: Instant | None
+    is_owned: bool
+    charge: Charge
     start: Instant
     end: Instant | None
 
-    @property
-    def is_in_advance(self) -> bool:
-        return self.price.payment_term is not PaymentTerm.IN_ARREARS
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceInterval:
+    """What charges a subscription in [start, end), None where that is open.
+
+    It is of the version that the plan's line, or the whole subscription, is at when it starts.
+    """
+
+    id: str
+    key: str
+    is_owned: bool = False
+    plan_version_id: str
+    charge: Charge
+    start: Instant
+    end: Instant | None
+
+    def __contains__(self, instant: Instant) -> bool:
+        return self.start <= instant < ending(self.end)
+
+    def billed_until(self, subscription: Subscription, now: Instant) -> Instant:
+        """Up to where it is billed: a period in advance once it has begun, one in arrears once it is over.
+
+        What begins just `now` is not billed yet.
+        """
+        charge = self.charge
+        if self.start >= now:
+            return self.start
+        if charge.billing_cadence is None:
+            assert charge.bill_date is not None, "it has one or the other"
+            return charge.bill_date + 1 if charge.bill_date < now else self.start
+        periods = Recurrence(subscription.billing_anchor, Duration.parse(charge.billing_cadence))
+        if charge.is_in_advance:
+            return ending(periods.first_after(now - 1))
+        last = periods.last_at_or_before(now)
+        return self.start if last is None else max(self.start, last)
+
+
+def ending(end: Instant | None) -> Instant:
+    """An end that can be compared: what is open ends after all that there is."""
+    return LATEST if end is None else end
+
+
+def _first_rate(rate: Rate) -> Decimal:
+    match rate:
+        case StandardRate():
+            return rate.unit_price
+        case VolumeRate():
+            return rate.tiers[0].unit_price
+        case PercentageRate():
+            return rate.percentage
+        case _:
+            return rate.min_price
 
 
 def next_boundary(*, started_at: Instant, anchor: Instant, cadence: str, now: Instant) -> Instant | None:
@@ -62,52 +137,3 @@ def switched(spans: Sequence[Span], boundary: Instant, number: int) -> tuple[Spa
     if before and before[-1].number == number:
         return before
     return (*before, Span(boundary, number))
-
-
-def intervals_of(
-    subscription: Subscription, spans: Sequence[Span], versions: Mapping[int, PlanVersion]
-) -> tuple[PriceInterval, ...]:
-    """All intervals by their start, those that ended and those to come among them.
-
-    What charges once does so in the first of the versions that have it.
-    """
-    last = subscription.terms.ending_at if subscription.termination is None else subscription.termination.at
-    found: list[PriceInterval] = []
-    charged: set[tuple[str, str]] = set()
-    for span, following in zip_longest(spans, spans[1:]):
-        ends = [one for one in (last, following and following.start) if one is not None]
-        end = min(ends, default=None)
-        if end is not None and end <= span.start:
-            continue
-        version = versions[span.number]
-        found += _of_version(subscription, span, end, version, charged)
-        charged |= {(line.key, line.price.id) for line in version.lines}
-    return tuple(found)
-
-
-def _of_version(
-    subscription: Subscription,
-    span: Span,
-    end: Instant | None,
-    version: PlanVersion,
-    charged: Iterable[tuple[str, str]],
-) -> Iterator[PriceInterval]:
-    for line in version.lines:
-        is_once = line.price.billing_cadence == _ONCE
-        if is_once and (line.key, line.price.id) in charged:
-            continue
-        yield PriceInterval(
-            id=_id(subscription, span, line),
-            price=line.price,
-            key=line.key,
-            plan_version_id=version.id,
-            billing_cadence=None if is_once else line.price.billing_cadence or subscription.billing_cadence,
-            bill_date=span.start if is_once else None,
-            start=span.start,
-            end=end,
-        )
-
-
-def _id(subscription: Subscription, span: Span, line: VersionLine) -> str:
-    """The same whenever it is asked for: an interval is known by when it starts, and its line."""
-    return f"int_{sha256(f'{subscription.id} {span.start} {line.key}'.encode()).hexdigest()[:24]}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from meterhouse.domain.entitlement import Boolean, Metered, Static, Template, type_of
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.feature import Feature, FeatureType
+from meterhouse.domain.instant import Instant
 from meterhouse.domain.plan import VersionLine
+from meterhouse.domain.price_interval import PriceInterval, ending
 from meterhouse.domain.template_document import template_of
 
 _ONCE: Final = "P0D"  # the cadence of a price that is charged once
@@ -29,6 +31,14 @@ class Offer:
     is_billed: bool
 
 
+class Offered(NamedTuple):
+    """What is offered without a break in [start, end), None where that is open."""
+
+    offer: Offer
+    start: Instant
+    end: Instant | None
+
+
 def offers_of(lines: Iterable[VersionLine]) -> tuple[Offer, ...]:
     """What the lines offer, a feature once, in their order."""
     by_feature: dict[str, list[VersionLine]] = {}
@@ -36,6 +46,27 @@ def offers_of(lines: Iterable[VersionLine]) -> tuple[Offer, ...]:
         if line.price.feature is not None:
             by_feature.setdefault(line.price.feature.feature.id, []).append(line)
     return tuple([_offer(some) for some in by_feature.values()])
+
+
+def offered(intervals: Iterable[PriceInterval], since: Instant) -> tuple[Offered, ...]:
+    """What intervals, by their start, offer from `since` on: a feature as often as it begins anew."""
+    by_feature: dict[str, list[list[PriceInterval]]] = {}
+    for one in intervals:
+        if one.charge.price.feature is None or ending(one.end) <= since:
+            continue
+        stretches = by_feature.setdefault(one.charge.price.feature.feature.id, [])
+        if stretches and one.start <= max(ending(each.end) for each in stretches[-1]):
+            stretches[-1].append(one)
+        else:
+            stretches.append([one])
+    return tuple([_offered(some, since) for stretches in by_feature.values() for some in stretches])
+
+
+def _offered(intervals: list[PriceInterval], since: Instant) -> Offered:
+    lines = [VersionLine(key=one.key, price=one.charge.price, is_price_deleted=False) for one in intervals]
+    is_open = any(one.end is None for one in intervals)
+    end = None if is_open else max(ending(one.end) for one in intervals)
+    return Offered(_offer(lines), max(since, intervals[0].start), end)
 
 
 def _offer(lines: list[VersionLine]) -> Offer:

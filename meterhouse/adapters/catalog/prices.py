@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.blockers import find_blocker, refuse
@@ -17,7 +17,7 @@ from meterhouse.adapters.catalog.metrics import metric_row
 from meterhouse.adapters.catalog.models import FeatureRow
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.sales_models import PlanLineRow, PlanRow, PriceRow
-from meterhouse.adapters.catalog.subscription_models import SubscriptionRow
+from meterhouse.adapters.catalog.subscription_models import PriceIntervalRow, SubscriptionRow
 from meterhouse.adapters.catalog.subscription_rows import is_live
 from meterhouse.domain.errors import NotFound, PriceCharged
 from meterhouse.domain.instant import Instant
@@ -110,11 +110,15 @@ def _require_uncharged(session: Session, row: PriceRow, fields: tuple[str, ...],
         return
     number = func.coalesce(SubscriptionRow.pinned_version, PlanRow.default_version)
     of_line = (PlanLineRow.plan_id == PlanRow.id) & (PlanLineRow.number == number)
-    charged = (
-        select(func.count(SubscriptionRow.id.distinct()))
+    by_plan = (
+        select(SubscriptionRow.id)
         .join(PlanRow, PlanRow.id == SubscriptionRow.plan_id)
         .join(PlanLineRow, of_line)
-        .where(PlanLineRow.price_id == row.id, is_live(at))
+        .where(PlanLineRow.price_id == row.id)
+    )
+    by_itself = select(PriceIntervalRow.subscription_id).where(PriceIntervalRow.price_id == row.id)
+    charged = select(func.count(SubscriptionRow.id)).where(
+        SubscriptionRow.id.in_(union(by_plan, by_itself)), is_live(at)
     )
     count = session.scalars(charged).one()
     if count:

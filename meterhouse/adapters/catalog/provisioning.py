@@ -1,4 +1,4 @@
-"""What a subscription brings with it: entitlements to the features of its plan, with their first grants."""
+"""What a subscription brings with it: entitlements to features, with their first grants."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from sqlalchemy.orm import Session
 from meterhouse.adapters.catalog.entitlements import add_entitlement, live_metrics
 from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.adapters.catalog.models import FeatureRow, MetricRow
-from meterhouse.adapters.catalog.plan_versions import lines_of
-from meterhouse.adapters.catalog.subscription_models import SubscriptionRow
-from meterhouse.adapters.catalog.subscription_rows import number_of
+from meterhouse.adapters.catalog.timelines import read_entitling_timeline
 from meterhouse.domain.entitlement import Entitlement, Metered, require_bearable, template_grant
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.feature import Feature
 from meterhouse.domain.holding import GivenGrant
 from meterhouse.domain.instant import Instant
-from meterhouse.domain.provision import Offer, offers_of, template_for
+from meterhouse.domain.provision import Offer, Offered, offered, template_for
 from meterhouse.domain.subscription import Subscription
 
 _METRIC: Final = "billableMetricId"
@@ -35,22 +33,22 @@ class Provision:
     first: GivenGrant | None
 
 
-def offers_to(session: Session, row: SubscriptionRow) -> Sequence[Offer]:
-    """What the version offers that the subscription keeps, or else the plan's default one.
+def offers_to(session: Session, subscription: Subscription, since: Instant) -> Sequence[Offered]:
+    """What is offered from `since` on by the version that the subscription keeps, or else the plan's default
+    one, and by what was written for it.
 
     A feature that is deleted is offered no more.
     """
-    offers = offers_of(lines_of(session, row.plan_id, number_of(session, row)))
-    ids = [one.feature.id for one in offers]
+    found = offered(read_entitling_timeline(session, subscription).intervals(), since)
+    ids = [one.offer.feature.id for one in found]
     gone = select(FeatureRow.id).where(FeatureRow.id.in_(ids), FeatureRow.deleted_at.is_not(None))
     deleted = set(session.scalars(gone))
-    return [one for one in offers if one.feature.id not in deleted]
+    return [one for one in found if one.offer.feature.id not in deleted]
 
 
-def prepare(
-    session: Session, subscription: Subscription, offer: Offer, active_from: Instant, at: Instant
-) -> Provision:
+def prepare(session: Session, subscription: Subscription, offered: Offered, at: Instant) -> Provision:
     """The entitlement to what is offered, to be issued at `at`. Raises Invalid, and writes nothing."""
+    offer = offered.offer
     template = template_for(offer)
     metric = None
     if isinstance(template, Metered):
@@ -61,8 +59,8 @@ def prepare(
         customer_id=subscription.customer_id,
         feature_id=offer.feature.id,
         template=template,
-        active_from=active_from,
-        active_to=subscription.terms.ending_at,
+        active_from=offered.start,
+        active_to=offered.end,
         subscription_id=subscription.id,
         created_at=at,
     )

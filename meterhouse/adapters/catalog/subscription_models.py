@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from meterhouse.adapters.catalog.models import Base, Document
+from meterhouse.adapters.catalog.models import Base, Document, Documents
 from meterhouse.domain.instant import Instant
 
 
@@ -75,3 +75,56 @@ class SubscriptionVersionRow(Base):
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), primary_key=True)
     start_at: Mapped[Instant] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int]
+
+
+class PriceIntervalRow(Base):
+    """Written over a line of the plan, or beside them all where it `is_owned`. Numbers are text.
+
+    `billing_cadence` is null for what charges once, at `bill_at`; `end_at` where it goes on.
+    """
+
+    __tablename__ = "price_intervals"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    key: Mapped[str]
+    price_id: Mapped[str] = mapped_column(ForeignKey("prices.id"), index=True)
+    is_owned: Mapped[bool]
+    unit_price: Mapped[str | None]
+    base_quantity: Mapped[str]
+    quantity_steps: Mapped[Documents]  # [instant, number]
+    billing_cadence: Mapped[str | None]
+    is_in_advance: Mapped[bool]
+    bill_at: Mapped[Instant | None]
+    start_at: Mapped[Instant]
+    end_at: Mapped[Instant | None]
+
+
+class PriceClosureRow(Base):
+    """No line of the plan with that key charges the subscription in [start_at, end_at)."""
+
+    __tablename__ = "price_closures"
+
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    start_at: Mapped[Instant] = mapped_column(primary_key=True, autoincrement=False)
+    end_at: Mapped[Instant | None]
+
+
+class IntervalChangeRow(Base):
+    """The record of an edit; it never changes. `entries` are as the wire shows them."""
+
+    __tablename__ = "interval_changes"
+    __table_args__ = (
+        Index(None, "merchant_id", "created_at", "id"),
+        Index(None, "subscription_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"))
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    reason: Mapped[str]
+    description: Mapped[str | None]
+    details: Mapped[Document]  # `metadata`
+    entries: Mapped[Documents]
+    created_at: Mapped[Instant]

@@ -13,6 +13,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.customers import ensure_customer, require_customer
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
+from meterhouse.adapters.catalog.following import follow_written
 from meterhouse.adapters.catalog.models import CustomerRow
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.plan_versions import plan_row, version_row
@@ -82,8 +83,8 @@ def _create(new: NewSubscription, session: Session) -> Subscription:
     session.add(row)
     session.flush()
     begin_version(session, row)
-    for offer in offers_to(session, row):
-        apply(session, prepare(session, subscription, offer, subscription.started_at, new.created_at))
+    for one in offers_to(session, subscription, subscription.started_at):
+        apply(session, prepare(session, subscription, one, new.created_at))
     return read_subscription(new.merchant_id, row.id, session)
 
 
@@ -159,9 +160,11 @@ def _update(
         agree(row, after.terms, plan)
         if after.terms.version_policy is not before.terms.version_policy:
             session.flush()
-            follow_again(session, id, plan.default_version, after.updated_at)
+            follow_again(session, row, plan.default_version, after.updated_at)
     if after.terms.ending_at != before.terms.ending_at:
         _move_ends(session, id, before.terms.ending_at, after.terms.ending_at)
+        session.flush()
+        follow_written(session, after, after.updated_at)
     if after.termination is not None and before.termination is None:
         write_termination(row, after.termination)
         _cancel(session, id, after.termination.at)

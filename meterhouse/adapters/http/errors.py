@@ -134,7 +134,8 @@ def _details(error: Conflict) -> dict[str, object]:
         {"type": one.type, "count": one.count, "items": [dict(item) for item in one.items]}
         for one in error.blockers
     ]
-    return {"details": {"blockers": blockers}} if blockers else {}
+    code = {} if error.code is None else {"code": error.code}
+    return code | ({"details": {"blockers": blockers}} if blockers else {})
 
 
 def _item(problem: Problem) -> dict[str, object]:
