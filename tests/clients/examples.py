@@ -240,6 +240,27 @@ _SUBSCRIPTIONS: Final[Mapping[str, Sequence[Example]]] = {
     "subscriptions.get": [lambda own: {"id": own.subscription()}],
     "subscriptions.update_subscription": [lambda own: {"id": own.subscription()}],
     "subscriptions.get_subscription_intervals": [lambda own: {"id": own.subscription()}],
+    "subscriptions.edit_subscription_intervals": [
+        lambda own: {
+            "id": own.subscription(),
+            "edit_subscription_intervals_request": {
+                "add": [
+                    {
+                        "price_key": "support",
+                        "price_id": own.price(),
+                        "unit_price": "19.99",
+                        "base_quantity": "1",
+                        "billing_cadence": "P1M",
+                        "billing_mode": "arrears",
+                        "start_date": datetime(2030, 1, 1, tzinfo=UTC),
+                    }
+                ],
+                "change_reason": "commercial",
+            },
+        }
+    ],
+    "subscriptions.list_subscription_interval_changes": [lambda own: {"id": own.subscription()}],
+    "subscriptions.list_interval_changes": [lambda own: {"request": {}}],
     "subscriptions.generate_portal_link": [
         lambda own: {"id": own.subscription()},
         lambda own: {"id": own.subscription(), "expires_in": "PT1H"},

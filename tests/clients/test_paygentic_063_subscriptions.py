@@ -147,3 +147,64 @@ async def test_a_price_that_is_charged_is_a_typed_conflict(call: Caller) -> None
     assert told.details is not None
     assert (told.code, told.details.fields) == ("PRICE_HAS_SUBSCRIPTIONS", ["properties"])
     assert (told.details.price_id, told.details.subscription_count) == (price.id, 1)
+
+
+@pytest.mark.anyio
+async def test_intervals_are_added_changed_and_removed(call: Caller) -> None:
+    clock = await call("test_clocks.create", current_time=_JANUARY)
+    plan = await _plan(call)
+    made = await _subscription(call, plan, test_clock_id=clock.id)
+    discount = {
+        "price_key": "things",
+        "unit_price": "0.4",
+        "base_quantity": "1",
+        "billing_cadence": "P1M",
+        "billing_mode": "arrears",
+        "start_date": _LEAP,
+    }
+
+    async def edit(**operations: Any) -> Any:
+        asked = {"id": made.id, "edit_subscription_intervals_request": operations}
+        return await call("subscriptions.edit_subscription_intervals", **asked)
+
+    done = await edit(
+        add=[discount],
+        change_reason="commercial",
+        description="A year more",
+        metadata={"deal": 7, "won": True},
+    )
+    line, override = done.intervals
+    assert (line.end_date, override.start_date, override.end_date) == (_LEAP, _LEAP, None)
+    assert (override.kind, override.unit_price, override.plan_version_id) == (
+        "plan_line",
+        "0.4",
+        plan.default_version_id,
+    )
+    change = done.interval_change
+    assert (done.unchanged, done.line_items.created, change.change_reason) == (False, 0, "commercial")
+    assert change.metadata == {"deal": 7, "won": True}
+    assert [(one.before is None, one.after.resolved_unit_price) for one in change.intervals] == [
+        (False, "0.5"),
+        (True, "0.4"),
+    ]
+    read = (await call("subscriptions.get_subscription_intervals", id=made.id)).intervals
+    assert read == done.intervals
+    same = [one.model_dump(by_alias=True, exclude={"kind"}) for one in read]
+    assert (await edit(edit=same)).interval_change is None
+    with pytest.raises(errors.Error) as refused:
+        await edit(add=[discount])
+    assert (refused.value.status_code, refused.value.data.code) == (409, "INTERVALS_OVERLAP")
+    with pytest.raises(errors.BadRequest):
+        await edit(add=[discount | {"base_quantity": "2"}])
+    end = datetime(2024, 5, 31, tzinfo=UTC)
+    changed = await edit(edit=[{"id": override.id, "end_date": end}])
+    assert [one.start_date for one in changed.intervals] == [_JANUARY, _LEAP, end]
+    removed = await edit(remove=[{"id": override.id}])
+    assert [(one.start_date, one.end_date) for one in removed.intervals] == [(_JANUARY, None)]
+    changes = [done.interval_change, changed.interval_change, removed.interval_change]
+    listed = await call("subscriptions.list_subscription_interval_changes", id=made.id)
+    assert (listed.data, listed.pagination.total) == (changes, 3)
+    asked = {"from_": change.created_at, "change_reason": "commercial", "limit": "100"}
+    found = await call("subscriptions.list_interval_changes", request=asked)
+    assert change in found.data
+    assert removed.interval_change not in found.data

@@ -73,6 +73,8 @@ class Victim:
             self.api.get(f"/v0/customers/{self.customer}"),
             self.api.get(f"/v0/testClocks/{self.clock}"),
             self.api.get(f"/v0/subscriptions/{self.subscription}"),
+            self.api.get(f"/v0/subscriptions/{self.subscription}/intervals"),
+            self.api.get(f"/v0/subscriptions/{self.subscription}/intervalChanges"),
             self.api.get(f"/v0/billableMetrics/{self.metric}"),
             self.api.get(f"/v1/entitlements/{self.entitlement}"),
             self.api.get("/v0/webhooks"),
