@@ -129,13 +129,13 @@ class Measuring(Protocol):
     def snapshots(self) -> Snapshots: ...
 
 
-def backend_of(request: Request) -> Backend:
+async def backend_of(request: Request) -> Backend:
     """The one that `create_app` was given."""
     backend: Backend = request.app.state.backend
     return backend
 
 
-def merchant_of(request: Request) -> str:
+async def merchant_of(request: Request) -> str:
     """The merchant whose key the request carries; the route has authenticated it already."""
     merchant: str = request.state.merchant
     return merchant

@@ -20,7 +20,7 @@ _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.05
 
 
-def _after_header(
+async def _after_header(
     meterhouse_after: Annotated[AfterText | None, Header()] = None,
 ) -> tuple[Position, ...]:
     if meterhouse_after is None:

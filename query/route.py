@@ -38,7 +38,7 @@ class Route(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             try:
-                request.state.merchant = await authenticate(request.headers, backend_of(request).keys)
+                request.state.merchant = await authenticate(request.headers, (await backend_of(request)).keys)
                 if request.method in ("POST", "PATCH"):
                     if self.takes_json:
                         _require_json(request)

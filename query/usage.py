@@ -52,7 +52,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _accepted(accept: Annotated[str, Header(include_in_schema=False)] = JSON) -> str:
+async def _accepted(accept: Annotated[str, Header(include_in_schema=False)] = JSON) -> str:
     """The media type to answer in. Raises NotAcceptable (RFC 9110, 12.5.1)."""
     try:
         chosen = mimeparse.best_match(_OFFERED, accept)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy import ColumnElement, Result, bindparam, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
@@ -33,6 +33,18 @@ _CHANGEABLE: Final = frozenset({*_DEFINING, *_DESCRIBING}) - {"aggregation"}
 
 # The newest version of each billable metric, to join it with.
 NEWEST: Final = (VersionRow.billable_metric_id == MetricRow.id) & (VersionRow.version == MetricRow.version)
+
+_SHOWN: Final = or_(VersionRow.version == MetricRow.version, VersionRow.state == VersionState.ACTIVE.value)
+_SERVED: Final = (
+    select(MetricRow, VersionRow)
+    .join(VersionRow, (VersionRow.billable_metric_id == MetricRow.id) & _SHOWN)
+    .where(MetricRow.deleted_at.is_(None))
+    .order_by(MetricRow.created_at, MetricRow.id, VersionRow.version)
+)
+# Every question about usage asks for it twice: built once, it takes a third of the time.
+_ONE_SERVED: Final = _SERVED.where(
+    MetricRow.merchant_id == bindparam("merchant"), MetricRow.id == bindparam("metric")
+)
 
 
 class CatalogMetrics:
@@ -112,13 +124,10 @@ def create_metric(session: Session, metric: BillableMetric) -> BillableMetric:
 
 
 def _get(merchant_id: str, id: str, session: Session) -> Serving:
-    metric, newest = _newest(session, merchant_id, id)
-    active = session.scalars(
-        select(VersionRow).where(
-            VersionRow.billable_metric_id == id, VersionRow.state == VersionState.ACTIVE.value
-        )
-    ).one_or_none()
-    return _serve(metric, [newest] if active is None else [active, newest])
+    found = _served(session.execute(_ONE_SERVED, {"merchant": merchant_id, "metric": id}))
+    if not found:
+        raise NotFound(f"there is no billable metric {id}")
+    return found[0]
 
 
 def _page(
@@ -188,13 +197,10 @@ def _plain(value: object) -> object:
 
 
 def _serving(wanted: ColumnElement[bool], session: Session) -> Sequence[Serving]:
-    shown = or_(VersionRow.version == MetricRow.version, VersionRow.state == VersionState.ACTIVE.value)
-    rows = session.execute(
-        select(MetricRow, VersionRow)
-        .join(VersionRow, (VersionRow.billable_metric_id == MetricRow.id) & shown)
-        .where(wanted, MetricRow.deleted_at.is_(None))
-        .order_by(MetricRow.created_at, MetricRow.id, VersionRow.version)
-    )
+    return _served(session.execute(_SERVED.where(wanted)))
+
+
+def _served(rows: Result[MetricRow, VersionRow]) -> Sequence[Serving]:
     versions: dict[MetricRow, list[VersionRow]] = {}
     for metric, version in rows:
         versions.setdefault(metric, []).append(version)
