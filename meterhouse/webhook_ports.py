@@ -17,6 +17,7 @@ from meterhouse.domain.webhook import (
     Endpoint,
     Notice,
     Parcel,
+    PastAttempt,
     Webhooks,
 )
 from meterhouse.ports import Page
@@ -65,6 +66,9 @@ class DeliveryCatalog(Protocol):
 
     async def page(self, merchant_id: str, wanted: DeliveryFilter, limit: int, offset: int) -> Page[Delivery]:
         """Newest first."""
+
+    async def attempts(self, merchant_id: str, id: str, limit: int) -> Sequence[PastAttempt]:
+        """Those that were made, newest first, whether or not it was replayed since."""
 
     async def replay(self, merchant_id: str, id: str, at: Instant) -> Delivery:
         """Deliver it again, from the first attempt on; one that is pending is due at once."""

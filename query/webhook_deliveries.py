@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from meterhouse.domain.instant import render
 from meterhouse.domain.webhook import Delivery, DeliveryFilter, DeliveryState, NoticeType
 from query.answers import failures, json_answer
-from query.backend import Merchant, Ports
+from query.backend import Backend, Merchant, Ports
 from query.fields import PageLimit, PageOffset, checked_id
 from query.route import RawRoute, new_router
 from query.wire import ListBody, Moment, Wire, pagination
@@ -21,6 +22,7 @@ router = new_router()
 bodiless = new_router(RawRoute)
 
 _CAMEL = ConfigDict(alias_generator=to_camel)
+MOST_ATTEMPTS: Final = 50
 
 EndpointId = Annotated[str, Field(pattern="^ep_[a-zA-Z0-9]+$", max_length=255)]
 NoticeId = Annotated[str, Field(pattern="^msg_[a-zA-Z0-9]+$", max_length=255)]
@@ -54,8 +56,17 @@ class DeliveryBody(Wire):
     created_at: Moment
 
 
+class AttemptBody(Wire):
+    at: Moment
+    status: int = Field(default=0, description="Only where it was answered.")
+    error: str = Field(default="", description="Only where it was not.")
+
+
 class WholeDeliveryBody(DeliveryBody):
     payload: str = Field(description="The JSON text as it is sent, to the byte.")
+    history: list[AttemptBody] = Field(
+        description=f"The newest {MOST_ATTEMPTS} attempts, newest first, those before a replay among them."
+    )
 
 
 @router.get(
@@ -81,7 +92,7 @@ async def page(asked: Annotated[DeliveriesAsked, Query()], merchant: Merchant, p
 )
 async def get(id: str, merchant: Merchant, ports: Ports) -> Response:
     """Get a delivery with what is sent."""
-    return _answer(await ports.told.deliveries.get(merchant, checked(id)))
+    return await _answer(await ports.told.deliveries.get(merchant, checked(id)), ports)
 
 
 @bodiless.post(
@@ -92,11 +103,14 @@ async def get(id: str, merchant: Merchant, ports: Ports) -> Response:
 )
 async def replay(id: str, merchant: Merchant, ports: Ports) -> Response:
     """Deliver it again, under the same webhook id, whatever became of it: all its attempts begin anew."""
-    return _answer(await ports.told.deliveries.replay(merchant, checked(id), ports.clock.now()))
+    replayed = await ports.told.deliveries.replay(merchant, checked(id), ports.clock.now())
+    return await _answer(replayed, ports)
 
 
-def _answer(delivery: Delivery) -> Response:
-    return json_answer(_body(delivery) | {"payload": delivery.notice.payload})
+async def _answer(delivery: Delivery, ports: Backend) -> Response:
+    made = await ports.told.deliveries.attempts(delivery.notice.merchant_id, delivery.id, MOST_ATTEMPTS)
+    history = [{"at": render(one.at), **_some({"status": one.status, "error": one.error})} for one in made]
+    return json_answer(_body(delivery) | {"payload": delivery.notice.payload, "history": history})
 
 
 def _body(delivery: Delivery) -> dict[str, Any]:
@@ -112,9 +126,14 @@ def _body(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state,
         "attempts": delivery.attempts,
         **{name: render(instant) for name, instant in moments.items() if instant is not None},
-        **{name: value for name, value in answer.items() if value is not None},
+        **_some(answer),
         "createdAt": render(delivery.created_at),
     }
+
+
+def _some(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields that there are."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def checked(id: str) -> str:

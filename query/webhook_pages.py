@@ -14,6 +14,7 @@ from query.backend import Backend
 from query.fields import PageOffset
 from query.html_pages import html_page
 from query.portal_words import moment, to_the_second
+from query.webhook_deliveries import MOST_ATTEMPTS
 from query.webhook_deliveries import checked as checked_delivery
 from query.webhook_endpoints import checked as checked_endpoint
 from query.webhook_view import (
@@ -22,6 +23,7 @@ from query.webhook_view import (
     Entered,
     Listed,
     Top,
+    attempt_view,
     delivery_view,
     endpoint_view,
     entered,
@@ -79,12 +81,18 @@ async def endpoint_page(
 
 
 async def delivery_page(link: SignedLink, id: str, ports: Backend) -> Response:
-    """One delivery with its payload. Raises NotFound."""
+    """One delivery with its attempts and its payload. Raises NotFound."""
     found = await ports.told.deliveries.get(link.merchant_id, checked_delivery(id))
     endpoint = endpoint_view(await ports.told.endpoints.get(link.merchant_id, found.endpoint_id))
+    made = await ports.told.deliveries.attempts(link.merchant_id, id, MOST_ATTEMPTS)
     top = await _top(link, ports)
-    shown = delivery_view(found, endpoint, is_on=top.is_on)
-    return html_page("webhook_delivery.html", has_forms=top.may_change, top=top, delivery=shown)
+    return html_page(
+        "webhook_delivery.html",
+        has_forms=top.may_change,
+        top=top,
+        delivery=delivery_view(found, endpoint, is_on=top.is_on),
+        attempts=[attempt_view(one) for one in made],
+    )
 
 
 async def secret_page(link: SignedLink, endpoint: Endpoint, secret: str, ports: Backend) -> Response:

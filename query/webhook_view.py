@@ -11,7 +11,14 @@ from urllib.parse import urlencode
 import msgspec
 
 from meterhouse.domain.instant import Instant
-from meterhouse.domain.webhook import Delivery, DeliveryFilter, DeliveryState, Endpoint, NoticeType
+from meterhouse.domain.webhook import (
+    Delivery,
+    DeliveryFilter,
+    DeliveryState,
+    Endpoint,
+    NoticeType,
+    PastAttempt,
+)
 from meterhouse.ports import Page
 from query.portal_words import Moment, moment, to_the_second
 
@@ -75,6 +82,14 @@ class DeliveryView:
     next: Moment | None
     waits: str
     payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """An attempt, and what came of it."""
+
+    at: Moment
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +164,15 @@ def delivery_view(delivery: Delivery, endpoint: EndpointView, *, is_on: bool) ->
         made=to_the_second(delivery.created_at),
         attempts=delivery.attempts,
         last=_maybe(delivery.last_attempt_at),
-        answer=_answer(delivery),
+        answer=_answer(delivery.last_status, delivery.last_error),
         next=None if waits else _maybe(delivery.next_at),
         waits=waits,
         payload=msgspec.json.format(delivery.notice.payload, indent=2),
     )
+
+
+def attempt_view(attempt: PastAttempt) -> AttemptView:
+    return AttemptView(to_the_second(attempt.at), _answer(attempt.status, attempt.error))
 
 
 def listed(
@@ -202,12 +221,11 @@ def _obstacle(endpoint: EndpointView, *, is_on: bool) -> str:
     return "" if endpoint.enabled else "once the endpoint is enabled"
 
 
-def _answer(delivery: Delivery) -> str:
-    if delivery.last_status is None:
-        return delivery.last_error or ""
-    known = delivery.last_status in set(HTTPStatus)
-    phrase = HTTPStatus(delivery.last_status).phrase if known else ""
-    return f"{delivery.last_status} {phrase}".rstrip()
+def _answer(status: int | None, error: str | None) -> str:
+    if status is None:
+        return error or ""
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+    return f"{status} {phrase}".rstrip()
 
 
 def _maybe(instant: Instant | None) -> Moment | None:

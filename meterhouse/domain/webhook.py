@@ -103,6 +103,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastAttempt:
+    """An attempt that was made: what was answered, or in `error` why nothing was."""
+
+    at: Instant
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
     """Which deliveries; all of the merchant's where nothing is said."""
 

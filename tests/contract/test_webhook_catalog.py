@@ -16,6 +16,7 @@ from meterhouse.domain.errors import Conflict, Duplicate, NotFound
 from meterhouse.domain.instant import DAY, MINUTE
 from meterhouse.domain.look import Span
 from meterhouse.domain.webhook import (
+    Answer,
     Answered,
     Attempt,
     DeliveryFilter,
@@ -25,10 +26,11 @@ from meterhouse.domain.webhook import (
     Notice,
     NoticeType,
     Parcel,
+    Unanswered,
     Webhooks,
 )
 from meterhouse.webhook_ports import Changed, LogSpan, Look, Looked
-from tests.fakes_query import NOW
+from tests.fakes_query import MERCHANT, NOW, OTHER_MERCHANT
 from tests.notified import held, listen
 from tests.servers.catalogs import CatalogStore
 from tests.shop import Shop
@@ -226,6 +228,35 @@ async def test_usage_is_heard_of_once_and_takes_a_lease_away(shop: Shop) -> None
     assert len(await looks.due(NOW + DAY, LEASE + DAY, 9)) == 1, "what was looked at has changed since"
     assert await looks.hear(LogSpan("log", 0, 5, 9), [Changed("org_b", one["customerId"], "")], NOW)
     assert await looks.heard("log") == {0: 9}
+
+
+async def test_attempts_are_kept_through_a_replay_and_go_with_their_delivery(shop: Shop) -> None:
+    deliveries = shop.catalog.deliveries
+    await listen(shop)
+    await held(shop)
+    [told] = (await deliveries.page(MERCHANT, DeliveryFilter(), 9, 0)).items
+    id = told.id
+    answers: list[Answer] = [Answered(500), Unanswered("no answer in time"), Answered(204)]
+    for number, answer in enumerate(answers):
+        at = NOW + DAY * (number + 1)
+        [parcel] = await deliveries.claim(at, at + MINUTE, 1, ())
+        attempt = attempted(answer, at=at, before=parcel.attempts, jitter=0)
+        await deliveries.settle(parcel, attempt)
+        await deliveries.settle(parcel, attempt)  # the claim is over by now
+        if number == 1:
+            await deliveries.replay(MERCHANT, id, at)
+    made = await deliveries.attempts(MERCHANT, id, 10)
+    assert [(one.at - NOW, one.status, one.error) for one in made] == [
+        (3 * DAY, 204, None),
+        (2 * DAY, None, "no answer in time"),
+        (DAY, 500, None),
+    ]
+    assert await deliveries.attempts(MERCHANT, id, 1) == made[:1]
+    with pytest.raises(NotFound):
+        await deliveries.attempts(OTHER_MERCHANT, id, 10)
+    assert await deliveries.prune(shop.clock.now() + DAY, 100) == 1
+    with pytest.raises(NotFound):
+        await deliveries.attempts(MERCHANT, id, 10)
 
 
 async def test_a_deleted_endpoint_takes_its_deliveries_along(shop: Shop) -> None:

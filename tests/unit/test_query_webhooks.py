@@ -201,6 +201,8 @@ async def test_deliveries_are_listed_and_replayed(shop: Shop) -> None:
     assert done["payload"].encode() == receiver.got[0][2]
     replayed = (await shop.client.post(f"{DELIVERIES}/{pending['id']}/replay")).json()
     assert (replayed["state"], replayed["attempts"]) == ("pending", 0)
+    assert done["history"] == [{"at": done["lastAttemptAt"], "status": 200}]
+    assert replayed["history"] == done["history"]
     await deliver_all(courier_of(shop, receiver))
     ids = [headers["webhook-id"] for _, headers, _ in receiver.got]
     assert ids == [pending["webhookId"]] * 2

@@ -311,6 +311,7 @@ async def test_a_dead_delivery_says_why_and_is_replayed(shop: Shop) -> None:
     page = await staff.looks(delivery=dead["id"])
     assert "grant.created Dead to https://example.com/hooks" in page.text
     assert "Last answer no answer in time 8 attempts" in page.text
+    assert page.text.count("500 Internal Server Error") == 7
     assert "Next attempt none" in page.text
     assert f"webhook-id {dead['webhookId']}" in page.text
     replayed = await staff.does(page.forms["replay"])
@@ -323,6 +324,7 @@ async def test_a_dead_delivery_says_why_and_is_replayed(shop: Shop) -> None:
     text = (await staff.looks(delivery=dead["id"])).text
     assert "grant.created Delivered" in text
     assert "Last answer 200 OK 1 attempt " in text
+    assert text.count("500 Internal Server Error") == 7, "what was before the replay is still to be seen"
 
 
 async def test_the_payload_has_every_digit(shop: Shop) -> None:

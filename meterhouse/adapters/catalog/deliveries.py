@@ -11,8 +11,15 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.adapters.catalog.pages import read_page
-from meterhouse.adapters.catalog.webhook_models import DeliveryRow, EndpointRow, NoticeRow, WebhooksRow
+from meterhouse.adapters.catalog.webhook_models import (
+    AttemptRow,
+    DeliveryRow,
+    EndpointRow,
+    NoticeRow,
+    WebhooksRow,
+)
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.webhook import (
@@ -24,6 +31,7 @@ from meterhouse.domain.webhook import (
     Notice,
     NoticeType,
     Parcel,
+    PastAttempt,
     Unanswered,
 )
 from meterhouse.ports import Page
@@ -46,6 +54,9 @@ class CatalogDeliveries:
 
     async def page(self, merchant_id: str, wanted: DeliveryFilter, limit: int, offset: int) -> Page[Delivery]:
         return await self._database.read(partial(_page, _chosen(merchant_id, wanted), limit, offset))
+
+    async def attempts(self, merchant_id: str, id: str, limit: int) -> Sequence[PastAttempt]:
+        return await self._database.read(partial(_attempts, merchant_id, id, limit))
 
     async def replay(self, merchant_id: str, id: str, at: Instant) -> Delivery:
         def write(session: Session) -> Delivery:
@@ -145,6 +156,10 @@ def _parcel(row: DeliveryRow, endpoint: EndpointRow, notice: NoticeRow, now: Ins
 def _settle(parcel: Parcel, attempt: Attempt, session: Session) -> None:
     """By compare-and-set: a lease is known by its end, which nobody else was given for this delivery."""
     answer = attempt.answer
+    said = {
+        "status": answer.status if isinstance(answer, Answered) else None,
+        "error": answer.reason if isinstance(answer, Unanswered) else None,
+    }
     settled = (
         update(DeliveryRow)
         .where(
@@ -157,14 +172,16 @@ def _settle(parcel: Parcel, attempt: Attempt, session: Session) -> None:
             attempts=parcel.attempts + 1,
             next_at=attempt.next_at,
             last_attempt_at=attempt.at,
-            last_status=answer.status if isinstance(answer, Answered) else None,
-            last_error=answer.reason if isinstance(answer, Unanswered) else None,
+            last_status=said["status"],
+            last_error=said["error"],
         )
         .returning(DeliveryRow.id)
     )
     if attempt.gone:
         hold_catalog(session)
     is_ours = session.scalars(settled).one_or_none() is not None
+    if is_ours:
+        session.add(AttemptRow(id=new_id("att"), delivery_id=parcel.delivery_id, at=attempt.at, **said))
     if is_ours and attempt.gone:
         gone = update(EndpointRow).where(EndpointRow.id == parcel.endpoint_id)
         session.execute(gone.values(enabled=False, gone=True, updated_at=attempt.at))
@@ -215,6 +232,13 @@ def _get(merchant_id: str, id: str, session: Session) -> Delivery:
     if row is None or row.merchant_id != merchant_id:
         raise NotFound(f"there is no webhook delivery {id}")
     return _delivery_of(row, session.get_one(NoticeRow, row.notice_id))
+
+
+def _attempts(merchant_id: str, id: str, limit: int, session: Session) -> Sequence[PastAttempt]:
+    _get(merchant_id, id, session)
+    newest_first = (AttemptRow.at.desc(), AttemptRow.id.desc())
+    made = select(AttemptRow).where(AttemptRow.delivery_id == id).order_by(*newest_first).limit(limit)
+    return [PastAttempt(at=row.at, status=row.status, error=row.error) for row in session.scalars(made)]
 
 
 def _delivery_of(row: DeliveryRow, notice: NoticeRow) -> Delivery:

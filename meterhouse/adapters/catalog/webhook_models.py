@@ -88,6 +88,19 @@ class DeliveryRow(Base):
     created_at: Mapped[Instant]
 
 
+class AttemptRow(Base):
+    """An attempt that was made. It goes with its delivery, whatever that goes with."""
+
+    __tablename__ = "webhook_attempts"
+    __table_args__ = (Index(None, "delivery_id", "at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"))
+    at: Mapped[Instant]
+    status: Mapped[int | None]
+    error: Mapped[str | None]
+
+
 class HeardRow(Base):
     """How far it is known whose usage the events of one partition changed."""
 
