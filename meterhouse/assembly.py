@@ -53,6 +53,7 @@ from notifier.delivery import Courier
 from notifier.watch import Watch
 from query.app import create_app as create_query
 from query.backend import Sales, Subscribed, Told
+from query.recent_phases import KEPT_OF_ONE_NODE, KEPT_OF_REPLICAS, RecentPhases
 from query.sightings import BalanceObserver
 from query.turns import FairReader, Turns
 
@@ -78,26 +79,28 @@ def ingest_beside(rest: ASGIApp, log: LogWriter, catalog: Catalog, shown: Teleme
 
 def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown: Telemetry) -> FastAPI:
     """The query service; its OpenAPI document describes ingest's routes too."""
-    settings = QuerySettings()
+    settings, clock = QuerySettings(), SystemClock()
     limits = _limits(settings)
+    phases, watermark = ClickHousePhases(clickhouse, limits), catalog.watermark(log_id)
+    kept = KEPT_OF_REPLICAS if clickhouse.tables.cluster else KEPT_OF_ONE_NODE
     return create_query(
         products=catalog.products,
         features=catalog.features,
         sales=sales_of(catalog),
         customers=catalog.customers,
         subscribed=subscribed_of(catalog),
-        holdings=holdings_of(catalog, ClickHousePhases(clickhouse, limits)),
+        holdings=holdings_of(catalog, phases),
+        recent=RecentPhases(phases, ClickHouseNews(clickhouse), watermark, clock, kept),
         told=told_of(catalog),
         metrics=catalog.metrics,
         directory=catalog.metrics,
         versions=catalog.versions(log_id),
-        watermark=catalog.watermark(log_id),
-        news=ClickHouseNews(clickhouse),
+        watermark=watermark,
         usage=FairReader(ClickHouseUsage(clickhouse, limits), Turns(settings.at_once, settings.max_waiting)),
         read_events=reader_of_events(),
         keys=catalog.keys,
         links=catalog.links,
-        clock=SystemClock(),
+        clock=clock,
         settings=settings,
         extra_openapi=INGEST_OPENAPI,
         spans=shown.spans,

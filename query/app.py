@@ -20,6 +20,7 @@ from meterhouse.ports import (
     KeyRing,
     MetricCatalog,
     MetricDirectory,
+    PhaseReader,
     ProductCatalog,
     UsageReader,
     VersionCatalog,
@@ -27,7 +28,6 @@ from meterhouse.ports import (
 )
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
-from meterhouse.webhook_ports import UsageNews
 from query import (
     billable_metrics,
     cost_report,
@@ -74,7 +74,6 @@ from query.failures import handle_failures
 from query.linked import LinkingReader
 from query.not_offered import not_offered
 from query.openapi import describe
-from query.recent_phases import RecentPhases
 from query.snapshots import Snapshots
 from query.stale import Earlier
 from query.turns import Turns
@@ -93,7 +92,7 @@ def create_app(
     directory: MetricDirectory,
     versions: VersionCatalog,
     watermark: Watermark,
-    news: UsageNews,
+    recent: PhaseReader,
     usage: UsageReader,
     read_events: EventReader,
     keys: KeyRing,
@@ -131,7 +130,7 @@ def create_app(
         clock=clock,
         after_timeout=settings.after_timeout,
         max_windows=settings.max_windows,
-        recent=RecentPhases(holdings.phases, news, watermark, clock),
+        recent=recent,
         snapshots=Snapshots(),
         earlier=Earlier(),
         page_turns=Turns(*signed_pages.AT_ONCE_AND_WAITING),

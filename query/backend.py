@@ -41,7 +41,6 @@ from meterhouse.subscription_ports import (
     TestClockCatalog,
 )
 from meterhouse.webhook_ports import DeliveryCatalog, EndpointCatalog, WebhookCatalog
-from query.recent_phases import RecentPhases
 from query.snapshots import Snapshots
 from query.stale import Earlier
 from query.turns import Turns
@@ -107,7 +106,7 @@ class Backend:
     clock: Clock
     after_timeout: timedelta
     max_windows: int
-    recent: RecentPhases
+    recent: PhaseReader
     snapshots: Snapshots
     earlier: Earlier
     page_turns: Turns

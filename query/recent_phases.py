@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final, NamedTuple
 
 import anyio
 
-from meterhouse.domain.instant import LATEST, SECOND, Instant
+from meterhouse.domain.instant import LATEST, MINUTE, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
 from meterhouse.ports import Clock, PhaseReader, Watermark
 from meterhouse.webhook_ports import Changed, UsageNews
 
-# The watermark tells what is new. This bounds what it does not: a replica that lags behind it.
-_KEPT: Final = SECOND
+# A replica may lag behind the watermark, and be without what that says is there; one node never is.
+KEPT_OF_REPLICAS: Final = SECOND
+KEPT_OF_ONE_NODE: Final = MINUTE
+
+_AT_MOST: Final = 1000
+# Of more events than that, to hear whose they are takes longer than to read anew what is kept.
+_HEARD_AT_ONCE: Final = 100_000
 
 
 class _Known(NamedTuple):
@@ -37,13 +43,14 @@ class RecentPhases:
 
     A gate asks for one balance many times a second, each time of a later instant. What it is told is what it
     would be told without this: rows change with the watermark alone, which is looked at before the rows, and
-    `news` tells whose rows they are.
+    `news` tells whose rows they are. It is believed for so many microseconds as it is `kept`.
     """
 
     reader: PhaseReader
     news: UsageNews
     watermark: Watermark
     clock: Clock
+    kept: Instant
     _heard: Mapping[int, int] = field(default_factory=dict)
     _hearing: anyio.Lock = field(default_factory=anyio.Lock)
     _known: OrderedDict[PhasesQuestion, _Known] = field(default_factory=OrderedDict)
@@ -52,8 +59,6 @@ class RecentPhases:
         now, counted = self.clock.now(), await self.watermark.counted()
         self._forget_before(now)
         await self._hear(counted)
-        if not _reaches(counted, self._heard):  # it was looked at before others', or all is counted anew
-            return await self.reader.phases(questions)
         heard = self._heard
         found = [self._find(one) for one in questions]
         missing = [one for one, known in zip(questions, found, strict=True) if known is None]
@@ -75,26 +80,28 @@ class RecentPhases:
     async def _hear(self, counted: Mapping[int, int]) -> None:
         """Forget what was changed by what is counted."""
         async with self._hearing:
-            if self._known and not _reaches(self._heard, counted):
-                changed = await self._changed(counted)
-                for question in [one for one in self._known if not changed.isdisjoint(_whose(one))]:
-                    del self._known[question]
-                self._heard = counted
-            elif not self._known:
-                self._heard = counted
+            spans = [(partition, self._heard.get(partition, 0), end) for partition, end in counted.items()]
+            # Less than before is counted when all is counted anew, or when others looked after us.
+            is_less = any(counted.get(partition, 0) < end for partition, end in self._heard.items())
+            if is_less or sum(end - start for _, start, end in spans) > _HEARD_AT_ONCE:
+                self._known.clear()
+            changed = await self._changed(spans) if self._known else frozenset()
+            for question in [one for one in self._known if not changed.isdisjoint(_whose(one))]:
+                del self._known[question]
+            self._heard = counted
 
-    async def _changed(self, counted: Mapping[int, int]) -> frozenset[Changed]:
+    async def _changed(self, spans: Sequence[tuple[int, int, int]]) -> frozenset[Changed]:
         namespaces = {one.definition.namespace for one in self._known}
-        changed: set[Changed] = set()
-        for partition, end in counted.items():
-            start = self._heard.get(partition, 0)
-            if start < end:
-                changed.update(await self.news.changed(partition, start, end, namespaces))
-        return frozenset(changed)
+        found = [
+            await self.news.changed(partition, start, end, namespaces)
+            for partition, start, end in spans
+            if start < end
+        ]
+        return frozenset(chain.from_iterable(found))
 
     def _forget_before(self, now: Instant) -> None:
         """Those that are too old, and all where the clock was set back."""
-        while self._known and not 0 <= now - next(iter(self._known.values())).read_at < _KEPT:
+        while self._known and not 0 <= now - next(iter(self._known.values())).read_at < self.kept:
             self._known.popitem(last=False)
 
     def _find(self, question: PhasesQuestion) -> Sequence[Reading] | None:
@@ -105,10 +112,8 @@ class RecentPhases:
         key = _but_at(question)
         self._known.pop(key, None)
         self._known[key] = known
-
-
-def _reaches(one: Mapping[int, int], other: Mapping[int, int]) -> bool:
-    return all(one.get(partition, 0) >= end for partition, end in other.items())
+        if len(self._known) > _AT_MOST:
+            self._known.popitem(last=False)
 
 
 def _whose(question: PhasesQuestion) -> list[Changed]:

@@ -27,7 +27,7 @@ from meterhouse.domain.instant import Instant
 from meterhouse.ports import Page, Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
-from tests.fakes_usage import FakePhases, FakeUsage, NoNews, definition_of
+from tests.fakes_usage import FakePhases, FakeUsage, definition_of
 
 KEY = "key_a"
 MERCHANT = "org_a"
@@ -326,12 +326,12 @@ class QueryService:
             customers=self.customers,
             subscribed=subscribed_of(unreachable),
             holdings=holdings_of(unreachable, FakePhases()),
+            recent=FakePhases(),
             told=told_of(unreachable),
             metrics=self.metrics,
             directory=self.metrics,
             versions=FakeVersions(self.metrics),
             watermark=self.watermark,
-            news=NoNews(),
             usage=self.usage,
             read_events=reader_of_events(),
             keys=FakeKeys(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -45,7 +45,6 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
-from meterhouse.webhook_ports import Changed
 
 Group = tuple[str, ...]
 Row = tuple[Event, int, Counted]
@@ -75,15 +74,6 @@ def window_in(question: UsageQuestion | EventStatistics, at: Instant) -> Window 
 
 def _subject(event: Event, links: Mapping[str, str]) -> str:
     return event.subject or links.get(event.external_subject, "")
-
-
-class NoNews:
-    """UsageNews of nobody: what is read changes as a test says."""
-
-    async def changed(
-        self, partition: int, start: int, end: int, namespaces: Collection[str]
-    ) -> Sequence[Changed]:
-        return ()
 
 
 class FakePhases:

@@ -26,7 +26,7 @@ from tests.fakes_query import (
     feature_body,
     metric_body,
 )
-from tests.fakes_usage import FakePhases, FakeUsage, NoNews
+from tests.fakes_usage import FakePhases, FakeUsage
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ class Shop:
             directory=catalog.metrics,
             versions=catalog.versions(_LOG),
             watermark=catalog.watermark(_LOG),
-            news=NoNews(),
+            recent=self.phases,
             usage=self.usage,
             read_events=reader_of_events(),
             keys=FakeKeys(),

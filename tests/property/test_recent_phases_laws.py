@@ -19,7 +19,8 @@ from meterhouse.domain.instant import LATEST, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
 from meterhouse.webhook_ports import Changed
-from query.recent_phases import RecentPhases
+from query import recent_phases
+from query.recent_phases import KEPT_OF_REPLICAS, RecentPhases
 
 _DEFINITION: Final = Definition(
     billable_metric_id="bm_1",
@@ -87,7 +88,7 @@ def _changed(subject: str) -> Changed:
 
 
 def recent_of(store: Store) -> RecentPhases:
-    return RecentPhases(store, store, store, store)
+    return RecentPhases(store, store, store, store, KEPT_OF_REPLICAS)
 
 
 def question(subject: str, at: Instant, cuts: Sequence[Instant] = (0, 10)) -> PhasesQuestion:
@@ -198,6 +199,30 @@ async def test_only_those_are_read_again_of_whom_more_is_counted() -> None:
         store.asked.clear()
         assert await recent.phases(everybody) == [store.read(one, len(store.events)) for one in everybody]
         assert store.asked == [whose]
+
+
+@pytest.mark.anyio
+async def test_after_a_long_silence_it_is_not_asked_whose_all_the_events_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recent_phases, "_HEARD_AT_ONCE", 2)
+    store = Store([("one", 3)])
+    recent = recent_of(store)
+    for more, asked in ((2, ["one"]), (3, ["one", "one"])):
+        await recent.phases([question("one", 20)])
+        store.events += [("other", 5)] * more
+        await recent.phases([question("one", 20)])
+        assert store.asked == asked
+
+
+@pytest.mark.anyio
+async def test_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_phases, "_AT_MOST", 2)
+    store = Store([("one", 3)])
+    recent = recent_of(store)
+    for subject in (*_SUBJECTS, *reversed(_SUBJECTS)):
+        await recent.phases([question(subject, 20)])
+    assert store.asked == ["one", "other", "linked", "one"]
 
 
 @pytest.mark.anyio
