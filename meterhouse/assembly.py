@@ -146,6 +146,7 @@ def subscribed_of(catalog: Catalog) -> Subscribed:
         subscriptions=catalog.subscriptions,
         reconciliation=catalog.reconciliation,
         price_intervals=catalog.price_intervals,
+        version_migrations=catalog.version_migrations,
         test_clocks=catalog.test_clocks,
     )
 

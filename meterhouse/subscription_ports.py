@@ -12,6 +12,7 @@ from meterhouse.domain.price_interval import PriceInterval
 from meterhouse.domain.reconciliation import Reconciliation
 from meterhouse.domain.subscription import NewSubscription, Subscription, SubscriptionFilter
 from meterhouse.domain.test_clock import TestClock
+from meterhouse.domain.version_migration import Migration, MigrationAsked
 from meterhouse.ports import Page
 
 
@@ -96,3 +97,13 @@ class PriceIntervalCatalog(Protocol):
         self, merchant_id: str, wanted: IntervalChangeFilter, limit: int, offset: int
     ) -> Page[IntervalChange]:
         """The records of edits, oldest first."""
+
+
+class VersionMigrationCatalog(Protocol):
+    """Moves a merchant's subscription to a version of its plan; another merchant's are NotFound."""
+
+    async def migrate(self, merchant_id: str, id: str, asked: MigrationAsked) -> Migration:
+        """Pin it to the version. Another one before it takes effect takes its place; again changes nothing.
+
+        Raises NotFound for a version that is not there, Conflict for what cannot move.
+        """

@@ -39,6 +39,7 @@ from meterhouse.subscription_ports import (
     ReconciliationCatalog,
     SubscriptionCatalog,
     TestClockCatalog,
+    VersionMigrationCatalog,
 )
 from meterhouse.webhook_ports import DeliveryCatalog, EndpointCatalog, WebhookCatalog
 from query.snapshots import Snapshots
@@ -66,6 +67,7 @@ class Subscribed:
     subscriptions: SubscriptionCatalog
     reconciliation: ReconciliationCatalog
     price_intervals: PriceIntervalCatalog
+    version_migrations: VersionMigrationCatalog
     test_clocks: TestClockCatalog
 
 

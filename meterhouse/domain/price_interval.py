@@ -9,16 +9,20 @@ from typing import NamedTuple
 
 from meterhouse.domain.duration import Duration
 from meterhouse.domain.instant import LATEST, Instant
+from meterhouse.domain.plan import PlanVersion
 from meterhouse.domain.price import PercentageRate, Price, Rate, StandardRate, VolumeRate
 from meterhouse.domain.recurrence import Recurrence
 from meterhouse.domain.subscription import Subscription
 
 
 class Span(NamedTuple):
-    """From `start` on a subscription is charged by the version of that number."""
+    """From `start` on a subscription is charged by the version of that number; what is charged in advance by
+    that of `advance_number`, where it is one.
+    """
 
     start: Instant
     number: int
+    advance_number: int | None = None
 
 
 class QuantityStep(NamedTuple):
@@ -86,6 +90,10 @@ class PriceInterval:
     def __contains__(self, instant: Instant) -> bool:
         return self.start <= instant < ending(self.end)
 
+    def is_in(self, version: PlanVersion) -> bool:
+        """Whether a line of the version charges just this."""
+        return any((line.key, line.price.id) == (self.key, self.charge.price.id) for line in version.lines)
+
     def billed_until(self, subscription: Subscription, now: Instant) -> Instant:
         """Up to where it is billed: a period in advance once it has begun, one in arrears once it is over.
 
@@ -134,6 +142,6 @@ def next_boundary(*, started_at: Instant, anchor: Instant, cadence: str, now: In
 def switched(spans: Sequence[Span], boundary: Instant, number: int) -> tuple[Span, ...]:
     """The spans once a version charges from the boundary on, whatever was to begin then or later."""
     before = tuple([span for span in spans if span.start < boundary])
-    if before and before[-1].number == number:
+    if before and before[-1][1:] == (number, None):
         return before
     return (*before, Span(boundary, number))

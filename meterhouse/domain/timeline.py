@@ -49,8 +49,16 @@ class Timeline:
 
     def version_at(self, instant: Instant) -> PlanVersion:
         """The version that charges at it; the first one before that."""
-        number = next((span.number for span in reversed(self.spans) if span.start <= instant), None)
-        return self.versions[self.spans[0].number if number is None else number]
+        return self._charging(
+            next((span for span in reversed(self.spans) if span.start <= instant), self.spans[0])
+        )
+
+    def _charging(self, span: Span) -> PlanVersion:
+        """The version of a span, with lines of another where that charges in advance."""
+        version = self.versions[span.number]
+        if span.advance_number is None:
+            return version
+        return replace(version, lines=blended(self.versions[span.advance_number].lines, version.lines))
 
     def intervals(self) -> tuple[PriceInterval, ...]:
         """All of them by their start, those that ended and those to come among them.
@@ -62,7 +70,7 @@ class Timeline:
         for one in [*[Closure(each.key, each.start, each.end) for each in written], *self.closures]:
             taken[one.key].append(one)
         lines = [piece for line in self._lines() for piece in _pieces(self.subscription.id, line, taken)]
-        keys = dict.fromkeys(line.key for span in self.spans for line in self.versions[span.number].lines)
+        keys = dict.fromkeys(line.key for span in self.spans for line in self._charging(span).lines)
         places = {key: place for place, key in enumerate(keys)}
         return tuple(
             sorted(
@@ -77,7 +85,7 @@ class Timeline:
             line.key
             for span, following in zip_longest(self.spans, self.spans[1:])
             if span.start < ending(end) and ending(following and following.start) > start
-            for line in self.versions[span.number].lines
+            for line in self._charging(span).lines
         )
 
     def _placed(self, one: WrittenInterval) -> PriceInterval | None:
@@ -103,7 +111,7 @@ class Timeline:
         if not _has(self.version_at(start), key):
             return start
         later = [span for span in self.spans if span.start > start]
-        return next((span.start for span in later if not _has(self.versions[span.number], key)), None)
+        return next((span.start for span in later if not _has(self._charging(span), key)), None)
 
     def _lines(self) -> Iterator[PriceInterval]:
         """The lines of the versions, as if nothing were written."""
@@ -113,8 +121,11 @@ class Timeline:
             end = min(ends, default=None)
             if end is not None and end <= span.start:
                 continue
-            version = self.versions[span.number]
-            yield from _of_version(self.subscription, span, end, version, charged)
+            version = self._charging(span)
+            origin = self.versions[span.number if span.advance_number is None else span.advance_number]
+            for one in _of_version(self.subscription, span, end, version, charged):
+                is_older = one.is_in(origin) and not one.is_in(self.versions[span.number])
+                yield replace(one, plan_version_id=origin.id) if is_older else one
             charged |= {(line.key, line.price.id) for line in version.lines}
 
 
@@ -141,6 +152,24 @@ def _of_version(
             start=span.start,
             end=end,
         )
+
+
+def blended(old: Sequence[VersionLine], new: Sequence[VersionLine]) -> tuple[VersionLine, ...]:
+    """What charges for the rest of a period when the new version takes over at once: in advance, and where a
+    line is in advance in the new one, still the old; in arrears the new (contract 2.3).
+    """
+    by_key = {line.key: line for line in new}
+    kept = [line for line in old if _is_in_advance(line) or _is_in_advance(by_key.get(line.key))]
+    keys = {line.key for line in kept}
+    return (*kept, *[line for line in new if line.key not in keys and not _is_in_advance(line)])
+
+
+def _is_in_advance(line: VersionLine | None) -> bool:
+    """What charges once is too: it does so when the new version begins as a whole."""
+    if line is None:
+        return False
+    price = line.price
+    return price.billing_cadence == _ONCE or price.payment_term is not PaymentTerm.IN_ARREARS
 
 
 def charge_of(subscription: Subscription, line: VersionLine, start: Instant) -> Charge:

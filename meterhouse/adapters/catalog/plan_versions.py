@@ -84,14 +84,15 @@ def _make_default(merchant_id: str, plan_id: str, number: int, at: Instant, sess
     plan = plan_row(session, merchant_id, plan_id)
     version_row(session, plan, number)
     if number != plan.default_version:
-        _require_live(session, plan_id, number)
+        require_live(session, plan_id, number)
         plan.default_version = number
         plan.updated_at = at
         follow_plan(session, plan.id, number, at)
     return _version(session, plan, number, at)
 
 
-def _require_live(session: Session, plan_id: str, number: int) -> None:
+def require_live(session: Session, plan_id: str, number: int) -> None:
+    """Raises Conflict for a version that holds prices that are deleted."""
     deleted = [line.price.id for line in lines_of(session, plan_id, number) if line.is_price_deleted]
     if deleted:
         raise Conflict(f"the version {number} holds prices that are deleted: {', '.join(deleted)}")

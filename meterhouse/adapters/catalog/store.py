@@ -35,6 +35,7 @@ from meterhouse.adapters.catalog.references import CatalogReferences
 from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_migrated
 from meterhouse.adapters.catalog.subscriptions import CatalogSubscriptions
 from meterhouse.adapters.catalog.test_clocks import CatalogTestClocks
+from meterhouse.adapters.catalog.version_migrations import CatalogVersionMigrations
 from meterhouse.adapters.catalog.webhooks import CatalogEndpoints, CatalogWebhooks
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
@@ -73,6 +74,7 @@ class Catalog:
         self.subscriptions = CatalogSubscriptions(database)
         self.reconciliation = CatalogReconciliation(database)
         self.price_intervals = CatalogPriceIntervals(database)
+        self.version_migrations = CatalogVersionMigrations(database)
         self.test_clocks = CatalogTestClocks(database)
         self.webhooks = CatalogWebhooks(database)
         self.endpoints = CatalogEndpoints(database)

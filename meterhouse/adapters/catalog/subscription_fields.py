@@ -90,7 +90,7 @@ def agree(row: SubscriptionRow, terms: Terms, plan: PlanRow) -> None:
     row.renewal_reminder_enabled = terms.renewal_reminder_enabled
     row.renewal_reminder_days = terms.renewal_reminder_days
     if terms.version_policy is VersionPolicy.FLOATING:
-        row.pinned_version = None
+        row.pinned_version = row.entitled_version = row.entitled_until = None
     elif row.pinned_version is None:
         row.pinned_version = plan.default_version
 

@@ -28,7 +28,8 @@ class TestClockRow(Base):
 
 class SubscriptionRow(Base):
     """`pinned_version` is null for one that follows its plan's default version; `asked` is the request that
-    made it. A customer that is deleted leaves its rows.
+    made it. Until `entitled_until` it is entitled by `entitled_version`, where it has moved to another since.
+    A customer that is deleted leaves its rows.
     """
 
     __tablename__ = "subscriptions"
@@ -45,6 +46,8 @@ class SubscriptionRow(Base):
     plan_version_id: Mapped[str] = mapped_column(ForeignKey("plan_versions.id"))
     version_number: Mapped[int]
     pinned_version: Mapped[int | None]
+    entitled_version: Mapped[int | None]
+    entitled_until: Mapped[Instant | None]
     started_at: Mapped[Instant]
     ending_at: Mapped[Instant | None]
     elapsed_billing: Mapped[str]
@@ -68,13 +71,16 @@ class SubscriptionRow(Base):
 
 
 class SubscriptionVersionRow(Base):
-    """From `start_at` on the subscription is charged by the version of its plan with that number."""
+    """From `start_at` on the subscription is charged by the version of its plan with that number, and in
+    advance by that with `advance_number`, where it is one.
+    """
 
     __tablename__ = "subscription_versions"
 
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), primary_key=True)
     start_at: Mapped[Instant] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int]
+    advance_number: Mapped[int | None]
 
 
 class PriceIntervalRow(Base):

@@ -135,7 +135,12 @@ def _switch_some(session: Session, boundaries: Mapping[str, Instant], number: in
         wanted = switched(known[id], boundary, number)
         removed += [{"its_id": id, "its_start": span.start} for span in known[id] if span not in wanted]
         added += [
-            {"subscription_id": id, "start_at": span.start, "number": span.number}
+            {
+                "subscription_id": id,
+                "start_at": span.start,
+                "number": span.number,
+                "advance_number": span.advance_number,
+            }
             for span in wanted
             if span not in known[id]
         ]
@@ -148,7 +153,8 @@ def _switch_some(session: Session, boundaries: Mapping[str, Instant], number: in
 def _spans_of(session: Session, ids: Sequence[str]) -> Mapping[str, Sequence[Span]]:
     found: defaultdict[str, list[Span]] = defaultdict(list)
     version = SubscriptionVersionRow
-    in_order = select(version.subscription_id, version.start_at, version.number).order_by(version.start_at)
-    for id, start, number in session.execute(in_order.where(version.subscription_id.in_(ids))):
-        found[id].append(Span(start, number))
+    of_spans = (version.subscription_id, version.start_at, version.number, version.advance_number)
+    in_order = select(*of_spans).where(version.subscription_id.in_(ids)).order_by(version.start_at)
+    for id, start, number, advance_number in session.execute(in_order):
+        found[id].append(Span(start, number, advance_number))
     return found

@@ -31,21 +31,27 @@ def read_timeline(session: Session, subscription: Subscription) -> Timeline:
         .where(SubscriptionVersionRow.subscription_id == subscription.id)
         .order_by(SubscriptionVersionRow.start_at)
     )
-    return _timeline(session, subscription, [Span(row.start_at, row.number) for row in rows])
+    return _timeline(
+        session, subscription, [Span(row.start_at, row.number, row.advance_number) for row in rows]
+    )
 
 
 def read_entitling_timeline(session: Session, subscription: Subscription) -> Timeline:
     """What entitles it: the version that it keeps, or else the plan's default one, as if it were at that all
-    along, and what was written for it.
+    along, or since it moved there, and what was written for it.
     """
-    number = number_of(session, session.get_one(SubscriptionRow, subscription.id))
-    return _timeline(session, subscription, [Span(subscription.started_at, number)])
+    row = session.get_one(SubscriptionRow, subscription.id)
+    number, until = number_of(session, row), row.entitled_until
+    if until is None or row.entitled_version is None or until <= subscription.started_at:
+        return _timeline(session, subscription, [Span(subscription.started_at, number)])
+    spans = [Span(subscription.started_at, row.entitled_version), Span(until, number)]
+    return _timeline(session, subscription, spans)
 
 
 def _timeline(session: Session, subscription: Subscription, spans: Sequence[Span]) -> Timeline:
     versions = {
         number: read_version(session, subscription.plan_id, number, subscription.created_at)
-        for number in {span.number for span in spans}
+        for number in {number for span in spans for number in span[1:] if number is not None}
     }
     closures = session.scalars(
         select(PriceClosureRow)
