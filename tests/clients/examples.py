@@ -259,6 +259,9 @@ _SUBSCRIPTIONS: Final[Mapping[str, Sequence[Example]]] = {
             },
         }
     ],
+    "subscriptions.migrate_subscription_version": [
+        lambda own: {"id": own.subscription(), "target_version_number": 1}
+    ],
     "subscriptions.list_subscription_interval_changes": [lambda own: {"id": own.subscription()}],
     "subscriptions.list_interval_changes": [lambda own: {"request": {}}],
     "subscriptions.generate_portal_link": [

@@ -208,3 +208,29 @@ async def test_intervals_are_added_changed_and_removed(call: Caller) -> None:
     found = await call("subscriptions.list_interval_changes", request=asked)
     assert change in found.data
     assert removed.interval_change not in found.data
+
+
+@pytest.mark.anyio
+async def test_a_subscription_moves_to_a_version_of_its_plan(call: Caller) -> None:
+    clock = await call("test_clocks.create", current_time=_JANUARY)
+    plan = await _plan(call)
+    made = await _subscription(call, plan, test_clock_id=clock.id, version_policy="pinned")
+    [price] = plan.prices
+    lines = [{"price_id": price.id, "key": "other"}]
+    await call("plans.mint_plan_version", id=plan.id, prices=lines)
+    done = await call("subscriptions.migrate_subscription_version", id=made.id, target_version_number=2)
+    migration = done.migration
+    assert (migration.from_version_number, migration.to_version_number, migration.changed) == (1, 2, True)
+    assert (migration.effective_at, migration.entitlements_effective_at) == (_LEAP, _LEAP)
+    assert (done.subscription.id, done.subscription.version_policy) == (made.id, "pinned")
+    assert done.line_items.sync_failed is False
+    intervals = (await call("subscriptions.get_subscription_intervals", id=made.id)).intervals
+    assert [(one.price_key, one.end_date) for one in intervals] == [("things", _LEAP), ("other", None)]
+    at_once = {"target_version_number": 2, "timing": "immediate"}
+    done = await call("subscriptions.migrate_subscription_version", id=made.id, **at_once)
+    assert done.migration.entitlements_effective_at == _JANUARY
+    again = await call("subscriptions.migrate_subscription_version", id=made.id, **at_once)
+    assert (again.migration.changed, again.migration.effective_at) == (False, None)
+    with pytest.raises(errors.Error) as refused:
+        await call("subscriptions.migrate_subscription_version", id=made.id, target_version_number=7)
+    assert refused.value.status_code == 404

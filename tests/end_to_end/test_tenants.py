@@ -146,6 +146,7 @@ _SUBSCRIBED: Final[Mapping[tuple[str, str], dict[str, object]]] = {
     ("post", "/v0/subscriptions/{id}/portal-link"): {},
     ("post", "/v0/subscriptions/{id}/reconciliations"): {},
     ("post", "/v0/subscriptions/{id}/intervals"): {"remove": [{"id": "stolen"}]},
+    ("post", "/v0/subscriptions/{id}/versionMigration"): {"targetVersionNumber": 1},
 }
 
 
