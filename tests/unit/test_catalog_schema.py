@@ -76,7 +76,7 @@ def test_subscriptions_that_are_already_there_are_charged_by_the_version_they_be
         connection.execute(text(f"INSERT INTO subscriptions ({names}) VALUES ({values})"), subscription)
         upgrade(connection)
         found = connection.execute(text("SELECT * FROM subscription_versions"))
-        assert [tuple(row) for row in found] == [("sub_a", 7, 3)]
+        assert [tuple(row) for row in found] == [("sub_a", 7, 3, None)]
     engine.dispose()
 
 
