@@ -79,9 +79,13 @@ class Moving:
         assert response.status_code == 409, response.text
         return str(response.json()["code"])
 
+    async def intervals(self) -> list[Json]:
+        found: list[Json] = (await self.shop.get(f"/v0/subscriptions/{self.id}/intervals"))["intervals"]
+        return found
+
     async def times(self) -> list[tuple[str, str, str | None, int]]:
         """Key, start and end of each interval, as days, and its version."""
-        found = (await self.shop.get(f"/v0/subscriptions/{self.id}/intervals"))["intervals"]
+        found = await self.intervals()
         assert len({one["id"] for one in found}) == len(found)
         return [
             (
@@ -260,8 +264,7 @@ async def test_what_was_written_over_a_line_is_kept(shop: Shop) -> None:
         ("seats", "01-31", "02-29", 1),
         ("seats", "02-29", None, 2),
     ]
-    intervals = (await shop.get(f"/v0/subscriptions/{made.id}/intervals"))["intervals"]
-    assert [one["unitPrice"] for one in intervals if one["priceKey"] == "seats"] == [None, "3"]
+    assert [one["unitPrice"] for one in await made.intervals() if one["priceKey"] == "seats"] == [None, "3"]
 
 
 async def test_what_would_mean_something_else_is_refused(shop: Shop) -> None:
@@ -293,3 +296,19 @@ async def test_what_would_mean_something_else_is_refused(shop: Shop) -> None:
     assert await made.refused() == "SUBSCRIPTION_ENDS_BEFORE_BOUNDARY"
     await shop.posted(f"/v0/subscriptions/{made.id}/termination", {"reason": "r"})
     assert await made.refused() == "SUBSCRIPTION_NOT_LIVE"
+
+
+async def test_one_that_floats_again_before_it_moves_is_entitled_by_the_default(shop: Shop) -> None:
+    made = await Moving.of(shop)
+    await made.migrated()
+    await shop.changed(f"/v0/subscriptions/{made.id}", versionPolicy="floating")
+    assert await made.reconciled() == {"added": ["new"], "skipped": ["kept"], "removed": ["old"]}
+    assert [one for one in await made.held() if one[1] == "active"] == [KEPT, ("new", "active", NOW, None)]
+
+
+async def test_a_version_with_deleted_prices_is_refused(shop: Shop) -> None:
+    made = await Moving.of(shop, policy="floating")
+    [price] = [one["priceId"] for one in await made.intervals() if one["priceKey"] == "api"]
+    assert (await shop.client.delete(f"/v0/prices/{price}")).status_code == 204
+    assert (await made.migrate(1)).status_code == 409
+    assert (await shop.get(f"/v0/subscriptions/{made.id}"))["versionPolicy"] == "floating"
