@@ -7,7 +7,7 @@ from itertools import groupby
 
 from aggregator.metering import fold_stored
 from meterhouse.adapters.clickhouse.archive import ClickHouseArchive
-from meterhouse.adapters.clickhouse.metered import metered
+from meterhouse.adapters.clickhouse.metered import Version, metered
 from meterhouse.adapters.clickhouse.reconcile import Difference
 from meterhouse.adapters.cloudevents_json import parse_data
 from meterhouse.domain.billable_metric import Definition
@@ -27,14 +27,16 @@ async def recount(stores: Stores, definitions: Sequence[Definition]) -> AsyncIte
         end = (await stores.log.bounds(partition)).end
         for start in range(0, end, CHUNK):
             until = min(start + CHUNK, end)
-            for _, of_type in groupby(sorted(definitions, key=_type), key=_type):
-                together = list(of_type)
-                facts = await archive.stored(partition, start, until, of=together[0])
+            found = await metered(stores.clickhouse, partition=partition, start=start, until=until)
+            types = await archive.types(partition, start, until)
+            for of_type, same in groupby(sorted(definitions, key=_type), key=_type):
+                together = list(same)
+                facts = Facts()
+                if of_type in types:
+                    facts = await archive.stored(partition, start, until, of=together[0])
                 for definition in together:
-                    found = await metered(
-                        stores.clickhouse, definition, partition=partition, start=start, until=until
-                    )
-                    for difference in _compare(definition, partition, _expected(definition, facts), found):
+                    rows = found.get(Version.of(definition), {})
+                    for difference in _compare(definition, partition, _expected(definition, facts), rows):
                         yield difference
 
 
@@ -51,7 +53,9 @@ def _expected(definition: Definition, facts: Facts) -> Mapping[int, Row]:
     for block in blocks:
         if block.table is Table.METERED_EVENTS and isinstance(block.rows, MeteredColumns):
             for group in block.rows.groups:
-                dimensions = [list(group.dimensions_of(row)) for row in range(len(group))]
+                names = group.dimension_names
+                texts = map(group.dimensions_of, range(len(group)))
+                dimensions = [dict(zip(names, one, strict=True)) for one in texts]
                 columns = (group.subjects, group.external_subjects, group.times, group.values)
                 expected |= dict(
                     zip(

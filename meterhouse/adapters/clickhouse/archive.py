@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -25,6 +26,13 @@ LIMIT 1 BY log_offset
 LIMIT {{limit:UInt64}}
 """
 
+_TYPES: Final = """
+SELECT DISTINCT namespace, type
+FROM {events}
+WHERE log_partition = {{partition:UInt32}}
+  AND log_offset >= {{start:UInt64}} AND log_offset < {{until:UInt64}}
+"""
+
 
 class ClickHouseArchive:
     """An EventArchive over a pool whose database is migrated."""
@@ -34,6 +42,7 @@ class ClickHouseArchive:
         # A backfill counts what it reads: on a cluster, its replica first catches up with its shard.
         self._before = pool.tables.before_look(Table.EVENTS)
         self._stored = _STORED.format(events=pool.tables.own(Table.EVENTS))
+        self._types = _TYPES.format(events=pool.tables.own(Table.EVENTS))
 
     async def stored(
         self, partition: int, start: int, until: int, *, of: Definition, limit: int | None = None
@@ -53,3 +62,9 @@ class ClickHouseArchive:
             return Facts(*map(list, answer.result_columns))
 
         return await self._pool.run(read)
+
+    async def types(self, partition: int, start: int, until: int) -> Collection[tuple[str, str]]:
+        """The namespaces and types of the events with offsets in [start, until)."""
+        parameters = {"partition": partition, "start": start, "until": until}
+        rows = await self._pool.run(lambda client: client.query(self._types, parameters).result_rows)
+        return {(namespace, type) for namespace, type in rows}

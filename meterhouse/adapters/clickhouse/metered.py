@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
@@ -11,34 +12,38 @@ from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.domain.billable_metric import Definition
 
 _METERED: Final = """
-SELECT log_offset, tuple(
-    subject, external_subject, toUnixTimestamp64Micro(time), value, unique_hash,
-    arrayMap(name -> dimensions[name], {names:Array(String)})
-)
+SELECT namespace, billable_metric_id, version, log_offset,
+    subject, external_subject, toUnixTimestamp64Micro(time), value, unique_hash, dimensions
 FROM metered_events
-WHERE namespace = {namespace:String} AND billable_metric_id = {metric:String} AND version = {version:UInt32}
-    AND log_partition = {partition:UInt32} AND log_offset >= {start:UInt64} AND log_offset < {until:UInt64}
+WHERE log_partition = {partition:UInt32} AND log_offset >= {start:UInt64} AND log_offset < {until:UInt64}
 """
 
 
+class Version(NamedTuple):
+    """A version of a merchant's billable metric."""
+
+    namespace: str
+    billable_metric_id: str
+    version: int
+
+    @classmethod
+    def of(cls, definition: Definition) -> Version:
+        return cls(definition.namespace, definition.billable_metric_id, definition.version)
+
+
 async def metered(
-    pool: ClickHousePool, definition: Definition, *, partition: int, start: int, until: int
-) -> Mapping[int, tuple[object, ...]]:
-    """What `definition` counted of the offsets [start, until).
+    pool: ClickHousePool, *, partition: int, start: int, until: int
+) -> Mapping[Version, Mapping[int, tuple[object, ...]]]:
+    """What each version counted of the offsets [start, until).
 
-    By offset: subject, external subject, time (µs), value, unique hash, and a list of dimension values.
+    By offset: subject, external subject, time (µs), value, unique hash, and the dimensions by name.
     """
-    parameters = {
-        "namespace": definition.namespace,
-        "metric": definition.billable_metric_id,
-        "version": definition.version,
-        "partition": partition,
-        "start": start,
-        "until": until,
-        "names": list(definition.dimension_names),
-    }
+    parameters = {"partition": partition, "start": start, "until": until}
 
-    def read(client: Client) -> Mapping[int, tuple[object, ...]]:
-        return {offset: tuple(row) for offset, row in client.query(_METERED, parameters).result_rows}
+    def read(client: Client) -> Mapping[Version, Mapping[int, tuple[object, ...]]]:
+        found: defaultdict[Version, dict[int, tuple[object, ...]]] = defaultdict(dict)
+        for namespace, metric, version, offset, *row in client.query(_METERED, parameters).result_rows:
+            found[Version(namespace, metric, version)][offset] = tuple(row)
+        return found
 
     return await pool.run(read)
