@@ -25,6 +25,7 @@ from meterhouse.domain.matching import (
     number_of,
     text_of,
 )
+from meterhouse.domain.tombstone import Tombstones
 
 _INTEGER_LIMIT: Final = 10**MAX_INTEGER_DIGITS
 _QUANTUM: Final = Decimal(1).scaleb(-MAX_FRACTION)
@@ -37,8 +38,8 @@ class Counting:
     """What one definition made of some Facts: the rows it counts, and those it could not use.
 
     `values` and `unique_hashes` belong to `rows`, one entry each, and so does every column of `dimensions`,
-    one for each name. Rows in neither list happened before the definition's `event_from`. `flaws` says why
-    rows are unusable, and of how many.
+    one for each name. Rows in neither list happened before the definition's `event_from`, or are hidden.
+    `flaws` says why rows are unusable, and of how many.
     """
 
     rows: Sequence[int]
@@ -61,6 +62,8 @@ def extract(definition: Definition, facts: Facts, data: Sequence[object]) -> Cou
     event_from = definition.event_from
     if event_from is not None and min(facts.times, default=event_from) < event_from:
         rows = [row for row, time in enumerate(facts.times) if time >= event_from]
+    if definition.tombstones:
+        rows = [row for row in rows if not _is_hidden(definition.tombstones, facts, row)]
     if definition.aggregation is Aggregation.COUNT:
         return _counting(definition, rows, data, unusable=(), flaws={})
     if definition.aggregation is Aggregation.UNIQUE_COUNT:
@@ -76,6 +79,11 @@ def extract(definition: Definition, facts: Facts, data: Sequence[object]) -> Cou
         unusable = [row for row, number in zip(rows, found, strict=True) if isinstance(number, Unusable)]
         rows = [row for row, number in zip(rows, found, strict=True) if not isinstance(number, Unusable)]
     return _counting(definition, rows, data, values=list(numbers), unusable=unusable, flaws=flaws)
+
+
+def _is_hidden(tombstones: Tombstones, facts: Facts, row: int) -> bool:
+    hidden_by = tombstones.hidden_by(facts.subjects[row], facts.aliases[row], facts.received_ats[row])
+    return hidden_by is not None
 
 
 def _unique(definition: Definition, facts: Facts, rows: Sequence[int], data: Sequence[object]) -> Counting:

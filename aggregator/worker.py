@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from aggregator.batch import FlushPolicy, backoff, seconds_until_flush
 from aggregator.fault import Fault, no_fault
 from aggregator.fold import fold
+from aggregator.generations import told_apart
 from aggregator.insertion import Insertion, LookTooOld
 from aggregator.metering import DefinitionsByType, by_type, fold_stored
 from aggregator.protocol import REPLAYED, Attempt, InsertRules, first_try
@@ -26,6 +27,7 @@ from meterhouse.domain.block import Block, FirstSeenColumns, RepeatColumns
 from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
 from meterhouse.domain.event import EventColumns
 from meterhouse.domain.instant import SECOND, Instant
+from meterhouse.domain.tombstone import Tombstones
 from meterhouse.ports import (
     Backfill,
     BlockStore,
@@ -104,7 +106,7 @@ class Worker:
     )
     spans: BatchSpans = field(default_factory=BatchSpans)
     _insertion: Insertion = field(init=False)
-    _known: tuple[int, DefinitionsByType] | None = field(init=False, default=None)
+    _known: tuple[int, DefinitionsByType, Mapping[str, Tombstones]] | None = field(init=False, default=None)
     _settled: int | None = field(init=False, default=None)
     _quiet_at: float = field(init=False, default=0.0)
     _oldest_uncounted: Instant | None = field(init=False, default=None)
@@ -186,7 +188,8 @@ class Worker:
         events = await self._decode(records)
         with self.spans.batch(events, records, began_at_ns=began_at_ns, read_at_ns=read_at_ns):
             planned_at = self.clock()
-            planned = await self.ledger.plan(progress, records[-1].offset)
+            received_until = max(events.received_ats, default=0)
+            planned = await self.ledger.plan(progress, records[-1].offset, received_until)
             self.fault("planned")
             return await self._insert(planned, records, events, first_try(planned_at))
 
@@ -226,9 +229,10 @@ class Worker:
         assert planned.pending_last is not None
         partition = str(self.partition)
         self.instruments.pending_since.labels(partition).set_to_current_time()
+        definitions, tombstones = await self._definitions_of(planned)
+        events = told_apart(events, tombstones)
         with self.spans.step("find"):
             seen = await self.store.find(events.id_hashes) if events.id_hashes else {}
-        definitions = await self._definitions_of(planned)
         last = planned.pending_last
         work = partial(fold, events, definitions, seen, last=last, records=records, parse=parse_data)
         with self.spans.step("fold"):
@@ -295,12 +299,13 @@ class Worker:
             _log.warning("dead letter", partition=self.partition, offset=record.offset, reason=reason)
         return events
 
-    async def _definitions_of(self, planned: Progress) -> DefinitionsByType:
+    async def _definitions_of(self, planned: Progress) -> tuple[DefinitionsByType, Mapping[str, Tombstones]]:
         version = planned.catalog_version
         assert version is not None
         if self._known is None or self._known[0] != version:
-            self._known = (version, by_type(await self.definitions.at(version)))
-        return self._known[1]
+            definitions = by_type(await self.definitions.at(version))
+            self._known = (version, definitions, await self.definitions.tombstones(version))
+        return self._known[1], self._known[2]
 
     async def _unread(self, progress: Progress) -> int:
         bounds = await self.log_reader.bounds(self.partition)

@@ -92,6 +92,7 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
         holdings=holdings_of(catalog, phases),
         recent=RecentPhases(phases, ClickHouseNews(clickhouse), watermark, clock, kept),
         told=told_of(catalog),
+        resets=catalog.resets,
         metrics=catalog.metrics,
         directory=catalog.metrics,
         versions=catalog.versions(log_id),

@@ -229,6 +229,14 @@ def provision(
         str | None,
         typer.Option(envvar="METERHOUSE_PROVISION_KEY", help="An API key of the merchant, of your choosing."),
     ] = None,
+    sandbox: Annotated[
+        bool | None,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            help="Whether the merchant may be reset, which deletes what it has; stays as it is unless given.",
+            show_default=False,
+        ),
+    ] = None,
     data: KeysData = None,
 ) -> None:
     """Make a merchant, a product and a key unless they are there: for scripts that know them beforehand."""
@@ -236,6 +244,8 @@ def provision(
     async def make() -> None:
         async with _catalog(data) as catalog:
             await catalog.ensure_merchant(merchant)
+            if sandbox is not None:
+                await catalog.mark_merchant(merchant, sandbox=sandbox)
             if product is not None:
                 await catalog.ensure_product(merchant, product)
             if key is not None:

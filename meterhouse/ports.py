@@ -14,11 +14,11 @@ from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.event import Event, Facts, IdHash
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
-from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Reading
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -163,11 +163,13 @@ class ProgressLedger(Protocol):
     async def claim(self, partition: int) -> Progress:
         """Take the partition over: raise its epoch, so that every earlier owner is fenced."""
 
-    async def plan(self, progress: Progress, last: int) -> Progress:
+    async def plan(self, progress: Progress, last: int, received_until: Instant = 0) -> Progress:
         """Record that [next_offset, last] is about to be inserted, under the newest catalog version.
 
-        For the live stream the same transaction starts the backfill of every metric version that this
-        catalog version knows and the partition had not met: up to `next_offset`. Raises Fenced.
+        None of its events was received after `received_until`: what appears in the catalog later can tell by
+        that which events were counted without it. For the live stream the same transaction starts the
+        backfill of every metric version that this catalog version knows and the partition had not met: up to
+        `next_offset`. Raises Fenced.
         """
 
     async def confirm(self, progress: Progress) -> None:
@@ -191,7 +193,10 @@ class Definitions(Protocol):
         """Every metric version, active or building, of that catalog version; the same answer for ever."""
 
     async def newest(self) -> int:
-        """The newest catalog version; it grows with every definition created or changed."""
+        """The newest catalog version; it grows with every definition created or changed, and every reset."""
+
+    async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
+        """Those of that catalog version by merchant, for those who have any; the same answer for ever."""
 
 
 class BlockStore(Protocol):
@@ -232,7 +237,8 @@ class EventArchive(Protocol):
     async def stored(
         self, partition: int, start: int, until: int, *, of: Definition, limit: int | None = None
     ) -> Facts:
-        """First-seen events `of` the definition's type, with offsets in [start, until), ascending.
+        """First-seen events `of` the definition's type, with offsets in [start, until), ascending; without
+        those from before the last tombstone over everybody.
 
         The first `limit` of them, if that is given.
         """
@@ -262,8 +268,10 @@ class UsageReader(Protocol):
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         """By window, then type, then disposition; what there is none of is left out."""
 
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
-        """Every stored event with that id (one per source), at most 100."""
+    async def lookup(
+        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> Sequence[StoredEvent]:
+        """Every stored event with that id (of each source the newest), at most 100."""
 
 
 class PhaseReader(Protocol):
@@ -357,28 +365,6 @@ class CustomerCatalog(Protocol):
         """The external ids of those of these customers that have one, by customer id."""
 
 
-class FeatureCatalog(Protocol):
-    """Features of a merchant's products; another merchant's are NotFound, and so is what is deleted.
-
-    Raises Conflict where a key is taken by another feature of the product.
-    """
-
-    async def create(self, feature: Feature) -> Feature: ...
-
-    async def get(self, merchant_id: str, id: str) -> Feature: ...
-
-    async def page(
-        self, merchant_id: str, product_id: str, key: str | None, limit: int, offset: int
-    ) -> Page[Feature]:
-        """Oldest first, so that pages stay stable while features are added."""
-
-    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Feature:
-        """Set the named fields (of key, name, type, metadata, updated_at)."""
-
-    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
-        """Free its key; again is NotFound. What was promised with the feature goes on to name it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Serving:
     """A billable metric, the version readers see, and the newest one (often the same)."""
@@ -429,7 +415,7 @@ class VersionCatalog(Protocol):
     async def cancel(self, merchant_id: str, id: str, version: int) -> None:
         """Retire a building version: the metric is defined again as its active version says.
 
-        Raises Conflict for one that is not building, and for the only one.
+        Raises Conflict for one that is not building, for the only one, and where a reset made it necessary.
         """
 
 

@@ -6,11 +6,34 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from meterhouse.domain.cost import Cost
+from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.item import Claim, ExternalReference, Fee, Item, ItemFilter, ReferenceFilter
 from meterhouse.domain.plan import NewVersion, Plan, PlanFilter, PlanVersion, VersionSummary
 from meterhouse.domain.price import Price
 from meterhouse.ports import Page
+
+
+class FeatureCatalog(Protocol):
+    """Features of a merchant's products; another merchant's are NotFound, and so is what is deleted.
+
+    Raises Conflict where a key is taken by another feature of the product.
+    """
+
+    async def create(self, feature: Feature) -> Feature: ...
+
+    async def get(self, merchant_id: str, id: str) -> Feature: ...
+
+    async def page(
+        self, merchant_id: str, product_id: str, key: str | None, limit: int, offset: int
+    ) -> Page[Feature]:
+        """Oldest first, so that pages stay stable while features are added."""
+
+    async def update(self, merchant_id: str, id: str, changes: Mapping[str, object]) -> Feature:
+        """Set the named fields (of key, name, type, metadata, updated_at)."""
+
+    async def delete(self, merchant_id: str, id: str, at: Instant) -> None:
+        """Free its key; again is NotFound. What was promised with the feature goes on to name it."""
 
 
 class ItemCatalog(Protocol):

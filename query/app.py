@@ -16,7 +16,6 @@ from meterhouse.ports import (
     Clock,
     CustomerCatalog,
     EventReader,
-    FeatureCatalog,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
@@ -26,6 +25,8 @@ from meterhouse.ports import (
     VersionCatalog,
     Watermark,
 )
+from meterhouse.reset_ports import ResetCatalog
+from meterhouse.sales_ports import FeatureCatalog
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query import (
@@ -68,6 +69,7 @@ from query import (
     webhook_portal,
     webhooks,
 )
+from query import resets as reset_routes
 from query import usage as usage_routes
 from query import versions as version_routes
 from query.backend import Backend, Sales, Subscribed, Told
@@ -89,6 +91,7 @@ def create_app(
     subscribed: Subscribed,
     holdings: Holdings,
     told: Told,
+    resets: ResetCatalog,
     metrics: MetricCatalog,
     directory: MetricDirectory,
     versions: VersionCatalog,
@@ -119,11 +122,12 @@ def create_app(
         subscribed=subscribed,
         holdings=holdings,
         told=told,
+        resets=resets,
         metrics=metrics,
         directory=directory,
         versions=versions,
         watermark=watermark,
-        usage=LinkingReader(usage, customers),
+        usage=LinkingReader(usage, customers, resets),
         read_events=read_events,
         keys=keys,
         links=links,
@@ -200,6 +204,7 @@ ROUTERS = (
     interval_edits.router,
     interval_changes.router,
     version_migrations.router,
+    reset_routes.router,
     entitlements.router,
     grants.router,
     webhooks.router,

@@ -15,7 +15,6 @@ from meterhouse.ports import (
     Clock,
     CustomerCatalog,
     EventReader,
-    FeatureCatalog,
     KeyRing,
     MetricCatalog,
     MetricDirectory,
@@ -25,8 +24,10 @@ from meterhouse.ports import (
     VersionCatalog,
     Watermark,
 )
+from meterhouse.reset_ports import ResetCatalog
 from meterhouse.sales_ports import (
     CostCatalog,
+    FeatureCatalog,
     FeeCatalog,
     ItemCatalog,
     PlanCatalog,
@@ -96,6 +97,7 @@ class Backend:
     subscribed: Subscribed
     holdings: Holdings
     told: Told
+    resets: ResetCatalog
     metrics: MetricCatalog
     directory: MetricDirectory
     versions: VersionCatalog

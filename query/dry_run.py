@@ -71,6 +71,8 @@ async def _identity(ports: Backend, event: Event, earlier: Event | None) -> dict
     """Whether its (namespace, source, id) is new; else where it was first seen, and what differs."""
     first, position, received_at = earlier, None, None
     for stored in await ports.usage.lookup(event.namespace, event.id, event.source):
+        if stored.hidden_by is not None:
+            continue  # after a reset it is another event
         first, position, received_at = stored.event, str(stored.position), render(stored.event.received_at)
     if first is None:
         return {"state": "first"}

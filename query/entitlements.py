@@ -236,7 +236,8 @@ async def page(
 
     if positions:
         return json_answer(await look())
-    question = (merchant, asked.model_dump_json())
+    # An earlier answer is one about the same entitlements: a customer may be another one by now.
+    question = (merchant, asked.model_dump_json(), *[one.entitlement.id for one in found.items])
     return json_answer(await or_earlier(ports.earlier, question, look, ports.clock))
 
 

@@ -21,7 +21,7 @@ from meterhouse.ports import Serving
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor
-from query.event_record import outcomes_of, record_of
+from query.event_record import outcomes_now, record_of
 from query.fields import After, Between, Repeated, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.reading import fresh_servings, period_of
@@ -99,7 +99,7 @@ async def events(
     more = len(found) > len(shown)
     body = {
         "object": "list",
-        "data": [record_of(stored, outcomes_of(stored.event, servings)) for stored in shown],
+        "data": [record_of(stored, outcomes_now(stored, servings)) for stored in shown],
         "nextCursor": _cursor_of(shown[-1]) if more else None,
     }
     return json_answer(body)

@@ -13,7 +13,14 @@ from starlette.responses import Response
 
 from meterhouse.adapters.cloudevents_json import parse_data
 from meterhouse.adapters.event_documents import differences, document_of
-from meterhouse.domain.disposition import BeforeEventFrom, Counted, Outcome, Unusable, disposition_of
+from meterhouse.domain.disposition import (
+    BeforeEventFrom,
+    Counted,
+    Disposition,
+    Outcome,
+    Unusable,
+    disposition_of,
+)
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event
 from meterhouse.domain.instant import render
@@ -72,7 +79,7 @@ async def _with_usage(ports: Backend, merchant: str, stored: StoredEvent) -> dic
     subject = event.subject or (await ports.customers.linked(merchant)).get(event.external_subject, "")
 
     async def ask(servings: Sequence[Serving]) -> dict[str, object]:
-        outcomes = outcomes_of(event, servings)
+        outcomes = outcomes_now(stored, servings)
         usage = [
             await usage_around(ports.usage, serving.shown.definition, subject, event.time, outcome.dimensions)
             for serving, outcome in outcomes
@@ -108,11 +115,23 @@ def record_of(stored: StoredEvent, outcomes: Outcomes) -> dict[str, object]:
         "receivedAt": render(event.received_at),
         "position": str(stored.position),
         **judged(outcomes),
+        **_hidden(stored),
         "repeats": {
             "count": stored.repeat_count,
             "conflicts": list(_conflicts(event, stored.repeats)),
         },
     }
+
+
+def outcomes_now(stored: StoredEvent, servings: Sequence[Serving]) -> Outcomes:
+    """What they make of an event as it is stored: of one that a reset hides, nothing."""
+    return outcomes_of(stored.event, servings) if stored.hidden_by is None else ()
+
+
+def _hidden(stored: StoredEvent) -> dict[str, object]:
+    if stored.hidden_by is None:
+        return {"hiddenBefore": None}
+    return {"disposition": Disposition.HIDDEN, "hiddenBefore": render(stored.hidden_by)}
 
 
 def outcomes_of(event: Event, servings: Sequence[Serving]) -> Outcomes:

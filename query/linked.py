@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import SUBJECT, names_in, subjects_in
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -24,14 +26,18 @@ from meterhouse.domain.usage import (
 )
 from meterhouse.domain.window import Window
 from meterhouse.ports import CustomerCatalog, UsageReader
+from meterhouse.reset_ports import ResetCatalog
 
 
 @dataclass(frozen=True, slots=True)
 class LinkingReader:
-    """A UsageReader that tells another one which external subjects stand for which customers."""
+    """A UsageReader that tells another one which external subjects stand for which customers, and which
+    events are hidden.
+    """
 
     reader: UsageReader
     customers: CustomerCatalog
+    resets: ResetCatalog
 
     async def usage(self, question: UsageQuestion) -> Usage:
         return await self.reader.usage(replace(question, links=await self._links(question)))
@@ -59,13 +65,20 @@ class LinkingReader:
         return await self.reader.events(question)
 
     async def search(self, search: EventSearch) -> Sequence[StoredEvent]:
-        return await self.reader.search(search)
+        tombstones = await self.resets.tombstones(search.filter.namespace)
+        told = replace(search.filter, tombstones=tombstones)
+        return _hiding(await self.reader.search(replace(search, filter=told)), tombstones)
 
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
-        return await self.reader.count(asked)
+        tombstones = await self.resets.tombstones(asked.filter.namespace)
+        return await self.reader.count(replace(asked, filter=replace(asked.filter, tombstones=tombstones)))
 
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
-        return await self.reader.lookup(namespace, event_id, source)
+    async def lookup(
+        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> Sequence[StoredEvent]:
+        """`tombstones` are the catalog's, whatever is given."""
+        tombstones = await self.resets.tombstones(namespace)
+        return _hiding(await self.reader.lookup(namespace, event_id, source, tombstones), tombstones)
 
     async def _links(self, question: UsageQuestion) -> Mapping[str, str]:
         """Those that matter to the question."""
@@ -77,3 +90,15 @@ class LinkingReader:
             return await self.customers.linked(merchant)
         found = await self.customers.external_ids(merchant, sorted(subjects))
         return {external: subject for subject, external in found.items()}
+
+
+def _hiding(found: Sequence[StoredEvent], tombstones: Tombstones) -> Sequence[StoredEvent]:
+    """Those events, each with the tombstone that hides it."""
+    if not tombstones:
+        return found
+    return [replace(one, hidden_by=_hidden_by(one, tombstones)) for one in found]
+
+
+def _hidden_by(stored: StoredEvent, tombstones: Tombstones) -> Instant | None:
+    event = stored.event
+    return tombstones.hidden_by(event.subject, event.external_subject, event.received_at)

@@ -391,7 +391,8 @@ class ListedEventBody(Wire):
     namespace: str
     received_at: Moment
     position: str
-    disposition: Literal["counted", "unmatched", "unusable"]
+    disposition: Literal["counted", "unmatched", "unusable", "hidden"]
+    hidden_before: Moment | None = Field(description="A reset hides what was received before then.")
     metrics: list[OutcomeBody]
     repeats: RepeatsBody
 
@@ -429,7 +430,7 @@ class EventCountBody(Wire):
     window_start: Moment = Field(default="", description="Only with `windowSize`.")
     window_end: Moment = Field(default="", description="Only with `windowSize`.")
     type: str
-    disposition: Literal["counted", "unmatched", "unusable", "duplicate"]
+    disposition: Literal["counted", "unmatched", "unusable", "hidden", "duplicate"]
     count: int
 
 

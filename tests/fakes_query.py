@@ -24,6 +24,8 @@ from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event
 from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.reset import ResetScope
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.ports import Page, Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
@@ -305,6 +307,19 @@ class FakeClock:
         return self._now
 
 
+class FakeResets:
+    """Implements ResetCatalog over the tombstones that a test puts there."""
+
+    def __init__(self) -> None:
+        self.placed: dict[str, Tombstones] = {}
+
+    async def reset(self, merchant_id: str, scope: ResetScope, now: Instant) -> Instant:
+        raise NotImplementedError
+
+    async def tombstones(self, merchant_id: str) -> Tombstones:
+        return self.placed.get(merchant_id, NO_TOMBSTONES)
+
+
 @dataclass
 class QueryService:
     """The service over fakes, and a client of merchant `org_a`, which has the product `prod_a`."""
@@ -313,6 +328,7 @@ class QueryService:
     customers: FakeCustomers = field(default_factory=FakeCustomers)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
     usage: FakeUsage = field(default_factory=FakeUsage)
+    resets: FakeResets = field(default_factory=FakeResets)
     watermark: FakeWatermark = field(default_factory=FakeWatermark)
     after_timeout: timedelta = timedelta(seconds=10)
     extra_openapi: dict[str, Any] = field(default_factory=dict)
@@ -328,6 +344,7 @@ class QueryService:
             holdings=holdings_of(unreachable, FakePhases()),
             recent=FakePhases(),
             told=told_of(unreachable),
+            resets=self.resets,
             metrics=self.metrics,
             directory=self.metrics,
             versions=FakeVersions(self.metrics),

@@ -30,6 +30,7 @@ from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     Cells,
     DimensionCount,
@@ -184,7 +185,7 @@ class FakeUsage:
         counts: Counter[tuple[Window | None, str, str]] = Counter()
         for event in self.events_of_log:
             if self._matches(asked.filter, event):
-                became = _disposition(asked.filter.definitions, event)
+                became = _became(asked.filter, event)
                 counts[window_in(asked, event.received_at), event.type, became] += 1
             if self._matches(replace(asked.filter, received=EVER), event) and not asked.filter.disposition:
                 for repeat in self.repeats.get(event.id, ()):
@@ -200,11 +201,13 @@ class FakeUsage:
             and event.received_at in filter.received
             and event.time in filter.time
             and all(getattr(event, column) in texts for column, texts in filter.texts.items())
-            and filter.disposition in (None, _disposition(filter.definitions, event))
+            and filter.disposition in (None, _became(filter, event))
             and (counted_by is None or _disposition((counted_by,), event) is Disposition.COUNTED)
         )
 
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+    async def lookup(
+        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> Sequence[StoredEvent]:
         return [
             self._stored(event, offset)
             for offset, event in enumerate(self.events_of_log)
@@ -225,6 +228,11 @@ class FakeUsage:
             if isinstance(outcome, Counted):
                 rows.append((event, offset, outcome))
         return rows
+
+
+def _became(filter: EventFilter, event: Event) -> Disposition:
+    hidden_by = filter.tombstones.hidden_by(event.subject, event.external_subject, event.received_at)
+    return _disposition(filter.definitions, event) if hidden_by is None else Disposition.HIDDEN
 
 
 def _disposition(definitions: Sequence[Definition], event: Event) -> Disposition:

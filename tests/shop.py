@@ -55,6 +55,7 @@ class Shop:
             subscribed=subscribed_of(catalog),
             holdings=self.holdings,
             told=told_of(catalog),
+            resets=catalog.resets,
             metrics=catalog.metrics,
             directory=catalog.metrics,
             versions=catalog.versions(_LOG),

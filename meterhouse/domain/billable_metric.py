@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 
 Path = tuple[str, ...]
 
@@ -45,7 +46,8 @@ class Definition:
     """One version of a billable metric: all that decides what an event counts for it.
 
     `namespace` is the merchant. `dimensions` pairs each name with its path, sorted by name; a metered
-    event carries its dimension values in that order. No `event_type`: it counts nothing.
+    event carries its dimension values in that order. No `event_type`: it counts nothing. What `tombstones`
+    hide it does not count; those that reads of usage have no need of may be missing.
     """
 
     billable_metric_id: str
@@ -56,6 +58,7 @@ class Definition:
     value_path: Path | None = None
     dimensions: tuple[tuple[str, Path], ...] = ()
     event_from: Instant | None = None
+    tombstones: Tombstones = field(default=NO_TOMBSTONES, compare=False, repr=False)
 
     @property
     def dimension_names(self) -> tuple[str, ...]:

@@ -44,11 +44,12 @@ Outcome = Counted | Unusable | BeforeEventFrom
 
 
 class Disposition(StrEnum):
-    """What became of a first-seen event as a whole."""
+    """What became of a first-seen event as a whole. HIDDEN: a reset came after it."""
 
     COUNTED = "counted"
     UNMATCHED = "unmatched"
     UNUSABLE = "unusable"
+    HIDDEN = "hidden"
 
 
 def disposition_of(outcomes: Iterable[Outcome]) -> Disposition:

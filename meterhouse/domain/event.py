@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from meterhouse.domain.instant import Instant
+from meterhouse.domain.tombstone import FIRST
 
 IdHash = int
 
@@ -39,14 +40,17 @@ class Event(NamedTuple):
 _begun: Final = blake2b(digest_size=16).copy
 
 
-def id_hash(namespace: str, source: str, id: str) -> IdHash:
+def id_hash(namespace: str, source: str, id: str, generation: Instant = FIRST) -> IdHash:
     """The identity of an event in 128 bits; stable for ever, because it is stored.
 
     BLAKE2b with a 16-byte digest over the three parts in UTF-8 joined by NUL bytes, which no part can
-    contain (control characters are refused), read as a big-endian number.
+    contain (control characters are refused), read as a big-endian number. A generation but the first is a
+    fourth part, in decimal.
     """
     digest = _begun()
     digest.update(f"{namespace}\0{source}\0{id}".encode())
+    if generation != FIRST:
+        digest.update(b"\0%d" % generation)
     return int.from_bytes(digest.digest(), "big")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.disposition import Disposition
 from meterhouse.domain.instant import EARLIEST, LATEST, Instant
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.window import Window, WindowSize
 
 EVER = Window(EARLIEST, LATEST)
@@ -27,8 +28,8 @@ class EventFilter:
     """First-seen events of one merchant.
 
     `texts` maps columns of an event (TEXT_COLUMNS) to the texts of which they have one. What became of an
-    event is what `definitions`, those that readers see, make of it now; `disposition` and `counted_by` ask
-    for events by that.
+    event is what `definitions`, those that readers see, make of it now, unless one of `tombstones` hides it;
+    `disposition` and `counted_by` ask for events by that.
     """
 
     namespace: str
@@ -38,6 +39,7 @@ class EventFilter:
     time: Window = EVER
     disposition: Disposition | None = None
     counted_by: Definition | None = None
+    tombstones: Tombstones = NO_TOMBSTONES
 
 
 TEXT_COLUMNS = ("id", "source", "type", "subject", "external_subject", "external_id")

@@ -166,7 +166,7 @@ class StoredEvent:
     """A first-seen event, the position just after it, and what is listed of its repeats.
 
     `repeats` is oldest first and bounded, those that differ from the first before those that do not;
-    `repeat_count` is how many there are in all.
+    `repeat_count` is how many there are in all. `hidden_by` is the tombstone that hides it, if one does.
     """
 
     event: Event
@@ -174,3 +174,4 @@ class StoredEvent:
     disposition: str
     repeats: tuple[Repeat, ...]
     repeat_count: int = 0
+    hidden_by: Instant | None = None

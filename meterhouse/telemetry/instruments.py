@@ -20,6 +20,8 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
+# What is hidden was written as something else before.
+_WRITTEN: Final = [one for one in Disposition if one is not Disposition.HIDDEN]
 _FAILURES: Final = ("Fenced", "LookTooOld", "StoreUnavailable", "CatalogUnavailable", "LogUnavailable")
 
 Observe = Callable[[float], None]
@@ -131,7 +133,7 @@ class AggregatorInstruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "meterhouse_aggregator_events",
-            f"First-seen events written, by what became of them: {', '.join(Disposition)}.",
+            f"First-seen events written, by what became of them: {', '.join(_WRITTEN)}.",
             ["disposition"],
             registry=registry,
         )
@@ -205,7 +207,7 @@ class AggregatorInstruments:
             registry=registry,
         )
         # What begins at 0 is seen to grow from the first time on.
-        for disposition in Disposition:
+        for disposition in _WRITTEN:
             self.events.labels(disposition)
         for flaw in Flaw:
             self.unusable.labels(flaw)

@@ -11,10 +11,9 @@ from tests.api import Api, decode
 class Own:
     """Makes an object whenever it is asked for one, so that no example meets what another one left."""
 
-    merchant: Final = "org_dev"
-
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, merchant: str = "org_dev") -> None:
         self._api = api
+        self.merchant: Final = merchant
 
     def mark(self) -> str:
         """A name that nothing else has."""

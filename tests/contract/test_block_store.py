@@ -29,6 +29,7 @@ from meterhouse.domain.block import (
 from meterhouse.domain.event import EventColumns, Facts, IdHash, id_hash
 from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, parse
 from meterhouse.domain.rollup import Latest, RollupState
+from meterhouse.domain.tombstone import Tombstone, Tombstones
 from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Bounds
 from meterhouse.webhook_ports import Changed
@@ -454,6 +455,8 @@ async def test_stored_events_of_a_type_are_read_by_offset(
     assert await archive.stored(0, 0, 100, of=other) == facts(5, 6, subject="", alias="ext_1")
     assert await archive.stored(0, 0, 100, of=replace(of, namespace="org_b")) == Facts()
     assert await archive.stored(0, 0, 100, of=replace(of, event_type=None)) == Facts()
+    buried = replace(of, tombstones=Tombstones.of([Tombstone(NOON + SECOND + 2)]))
+    assert await archive.stored(0, 0, 100, of=buried, limit=2) == facts(2, 3)
 
 
 async def test_news_tell_of_whom_the_events_of_a_span_are(

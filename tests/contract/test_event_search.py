@@ -20,6 +20,7 @@ from meterhouse.domain.disposition import Disposition
 from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.event_search import EventCount, EventFilter, EventPlace, EventSearch, EventStatistics
 from meterhouse.domain.instant import DAY, HOUR, Instant, to_datetime
+from meterhouse.domain.tombstone import Tombstone, Tombstones
 from meterhouse.domain.window import Window, WindowSize
 from tests.contract.test_usage_reader import event, keep
 from tests.fakes_usage import window_in
@@ -98,8 +99,10 @@ async def keep_all(pool: ClickHousePool, kept: Sequence[Kept]) -> None:
     await pool.run(insert)
 
 
-def became(one: Kept) -> Disposition:
+def became(one: Kept, filter: EventFilter) -> Disposition:
     e = one.event
+    if filter.tombstones.hidden_by(e.subject, e.external_subject, e.received_at) is not None:
+        return Disposition.HIDDEN
     if one.counted_by:
         return Disposition.COUNTED
     concerned = any(d.event_type == e.type and e.time >= (d.event_from or 0) for d in DEFINITIONS)
@@ -112,11 +115,20 @@ def matches(one: Kept, filter: EventFilter, *, whenever: bool = False) -> bool:
         and (whenever or one.event.received_at in filter.received)
         and one.event.time in filter.time
         and all(getattr(one.event, name) in texts for name, texts in filter.texts.items())
-        and filter.disposition in (None, became(one))
+        and filter.disposition in (None, became(one, filter))
         and filter.counted_by in (None, *one.counted_by)
     )
 
 
+# Over some of those that came under a subject, or under an external one; then over all, and once more.
+PLACED = Tombstones.of(
+    [
+        Tombstone(T0 + HOUR, ("cus_1", "")),
+        Tombstone(T0 + 4 * HOUR),
+        Tombstone(T0 + 9 * HOUR, (ODD, "")),
+        Tombstone(T0 + 11 * HOUR, ("", "acme")),
+    ]
+)
 BY_DAY = Window(T0 + 5 * HOUR, T0 + 11 * HOUR)
 EVENT_FILTERS: list[dict[str, Any]] = [
     {},
@@ -127,6 +139,8 @@ EVENT_FILTERS: list[dict[str, Any]] = [
     {"received": BY_DAY, "time": Window(T0 + HOUR, T0 + 2 * DAY)},
     {"counted_by": LATE_CALLS},
     *[{"disposition": one} for one in Disposition],
+    *[{"disposition": one, "tombstones": PLACED} for one in (None, *Disposition)],
+    {"disposition": Disposition.HIDDEN, "tombstones": Tombstones.of([Tombstone(T0 + 8 * HOUR)])},
     {"disposition": Disposition.UNUSABLE, "received": BY_DAY, "texts": {"type": ("call",)}},
 ]
 
@@ -175,7 +189,7 @@ async def test_events_are_counted_by_type_and_disposition(
         counts: Counter[tuple[Window | None, str, str]] = Counter()
         for one in kept:
             if matches(one, filter):
-                counts[window_in(asked, one.event.received_at), one.event.type, became(one)] += 1
+                counts[window_in(asked, one.event.received_at), one.event.type, became(one, filter)] += 1
             if matches(one, filter, whenever=True) and filter.disposition is None:
                 for at in one.repeats:
                     if at in filter.received:

@@ -147,6 +147,7 @@ _SUBSCRIBED: Final[Mapping[tuple[str, str], dict[str, object]]] = {
     ("post", "/v0/subscriptions/{id}/reconciliations"): {},
     ("post", "/v0/subscriptions/{id}/intervals"): {"remove": [{"id": "stolen"}]},
     ("post", "/v0/subscriptions/{id}/versionMigration"): {"targetVersionNumber": 1},
+    ("post", "/v0/merchants/{merchantId}/reset"): {"scope": "merchant", "keepCatalog": False},
 }
 
 
@@ -250,6 +251,7 @@ def _address(victim: Victim, path: str) -> str:
         "/v0/plans/": victim.plan,
         "/v0/customers/": victim.customer,
         "/v0/testClocks/": victim.clock,
+        "/v0/merchants/": "org_dev",
         "/v0/subscriptions/": victim.subscription,
         "/v0/billableMetrics/": victim.metric,
         "/v1/entitlements/": victim.entitlement,

@@ -15,6 +15,8 @@ from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.domain.event import Facts, IdHash
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.tombstone import Tombstones
 from meterhouse.ports import Backfill, Bounds, LogRecord, Progress
 
 R = TypeVar("R")
@@ -83,8 +85,8 @@ class SteppedLedger:
     async def claim(self, partition: int) -> Progress:
         return await _around(self.ledger.claim(partition))
 
-    async def plan(self, progress: Progress, last: int) -> Progress:
-        return await _around(self.ledger.plan(progress, last))
+    async def plan(self, progress: Progress, last: int, received_until: Instant = 0) -> Progress:
+        return await _around(self.ledger.plan(progress, last, received_until))
 
     async def confirm(self, progress: Progress) -> None:
         await _around(self.ledger.confirm(progress))
@@ -100,6 +102,9 @@ class SteppedLedger:
 
     async def newest(self) -> int:
         return await _around(self.ledger.newest())
+
+    async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
+        return await _around(self.ledger.tombstones(catalog_version))
 
 
 class _Stage(Enum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from meterhouse.domain.event import Event, value_hash
 from meterhouse.domain.instant import MINUTE, SECOND, Instant, parse
 from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.rollup import RollupState
+from meterhouse.domain.tombstone import EVERYBODY, Tombstone, Whose
 from meterhouse.domain.window import WindowSize
 from meterhouse.ports import Progress
 from tests.property.stepping import FaultyStore, SteppedLedger, SteppedLog, at_once, checkpoint, offload
@@ -37,14 +38,14 @@ POLICY: Final = FlushPolicy(max_events=4, backfill_events=3)
 SLOTS: Final = st.integers(0, 1)
 
 
-def _event(number: int, value: int, minute: int) -> Event:
+def _event(number: int, value: int, minute: int, received_at: Instant) -> Event:
     return Event(
         namespace="org",
         source="/s",
         id=str(number),
         type="call" if number % 7 else "other",
         time=START + minute * MINUTE,
-        received_at=START,
+        received_at=received_at,
         subject=f"cus_{number % 2}",
         data=b'{"v":%d,"model":"m%d"}' % (value, value % 2) if value else b"{}",
     )
@@ -85,6 +86,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.store = FaultyStore(self.tables, lambda: self.now)
         self.workers: list[Coroutine[Any, Any, None] | None] = [None, None]
         self.versions: dict[int, int] = {}
+        self.tombstones: list[Tombstone] = []
 
     # --- the world outside ---
 
@@ -94,12 +96,26 @@ class ExactlyOnce(RuleBasedStateMachine):
         )
     )
     def send(self, sent: list[tuple[int, int, int]]) -> None:
-        at_once(self.log.append([encode(_event(*one)) for one in sent]))
+        at_once(self.log.append([encode(_event(*one, self._time())) for one in sent]))
+
+    def _time(self) -> Instant:
+        return START + int(self.now * SECOND)
 
     @rule(metric=st.integers(0, 2))
     def define(self, metric: int) -> None:
         self.versions[metric] = self.versions.get(metric, 0) + 1
         self.ledger.define(_definition(metric, self.versions[metric]))
+
+    @rule(
+        whose=st.sampled_from([EVERYBODY, ("cus_0", ""), ("cus_1", "")]), behind=st.sampled_from([0, 0, 100])
+    )
+    def reset(self, whose: Whose, behind: int) -> None:
+        """By a clock that is behind, so many seconds, it may stand before events that are counted."""
+        wanted = Tombstone(self._time() - behind * SECOND, whose)
+        self.tombstones.append(replace(wanted, at=self.ledger.bury("org", wanted)))
+        for metric in self.versions:
+            self.define(metric)
+        self.now += 0.01  # it is not answered before its position is past
 
     @rule(seconds=st.sampled_from([1.0, 80.0, 80.0, 1700.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
@@ -228,12 +244,17 @@ class ExactlyOnce(RuleBasedStateMachine):
         """The metered events of one version, event by event, without fold, columns or blocks."""
         definition = _definition(metric, version)
         events, _ = decode_columns(0, at_once(self.log.read(0, 0, 10_000)))
-        met: set[str] = set()
+        met: set[tuple[str, Instant]] = set()
         rows: list[Metered] = []
         for row, id in enumerate(events.ids):
-            if id in met:
+            received_at = events.received_ats[row]
+            over = [one.at for one in self.tombstones if one.whose in (EVERYBODY, (events.subjects[row], ""))]
+            identity = (id, max([at for at in over if at <= received_at], default=0))
+            if identity in met:
                 continue
-            met.add(id)
+            met.add(identity)
+            if any(received_at < at for at in over):
+                continue
             outcome = outcome_of(definition, events.times[row], parse_data(events.data[row]))
             if events.types[row] != "call" or not isinstance(outcome, Counted):
                 continue
@@ -248,7 +269,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                     events.subjects[row],
                     "",
                     events.times[row],
-                    events.received_ats[row],
+                    received_at,
                     outcome.dimensions,
                     value if isinstance(value, Decimal) else None,
                     value_hash(value) if isinstance(value, str) else 0,

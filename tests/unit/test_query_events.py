@@ -115,6 +115,7 @@ async def test_a_record_says_what_each_metric_made_of_the_event(service: QuerySe
         "receivedAt": "2026-05-01T12:00:00Z",
         "position": "0:1",
         "disposition": "counted",
+        "hiddenBefore": None,
         "repeats": {"count": 0, "conflicts": []},
     }  # fmt: skip
     outcomes = {one["billableMetricId"]: one for one in record["metrics"]}

@@ -11,6 +11,7 @@ from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.errors import TooManyRequests
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -60,7 +61,9 @@ class SlowReader:
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         raise NotImplementedError
 
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
+    async def lookup(
+        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> Sequence[StoredEvent]:
         raise OSError(namespace)
 
 

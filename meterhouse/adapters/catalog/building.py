@@ -10,7 +10,13 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.database import Database
-from meterhouse.adapters.catalog.models import BackfillRow, LogProgressRow, MetricRow, VersionRow
+from meterhouse.adapters.catalog.models import (
+    BackfillRow,
+    LogProgressRow,
+    MetricRow,
+    TombstoneRow,
+    VersionRow,
+)
 from meterhouse.adapters.catalog.versions import definition_of, metric_version, retire
 from meterhouse.domain.billable_metric import Definition, VersionState
 from meterhouse.domain.errors import Conflict, NotFound
@@ -90,14 +96,24 @@ def _cancel(merchant_id: str, id: str, version: int, session: Session) -> None:
     if row.state != VersionState.BUILDING.value:
         raise Conflict(f"version {version} of {id} is {row.state}, not building")
     active = session.scalars(
-        select(VersionRow.version).where(
+        select(VersionRow).where(
             VersionRow.billable_metric_id == id, VersionRow.state == VersionState.ACTIVE.value
         )
     ).one_or_none()
     if active is None:
         raise Conflict(f"version {version} of {id} is its first: there is none to go back to")
+    if _reset_since(session, merchant_id, active):
+        raise Conflict(f"a reset hides what version {active.version} of {id} counts")
     retire(session, id, VersionState.BUILDING, catalog_version=begin_catalog_version(session))
-    metric.version = active
+    metric.version = active.version
+
+
+def _reset_since(session: Session, merchant_id: str, version: VersionRow) -> bool:
+    """Whether something is hidden that the version counts by."""
+    later = exists().where(
+        TombstoneRow.merchant_id == merchant_id, TombstoneRow.appeared_in > version.appeared_in
+    )
+    return session.scalars(select(later)).one()
 
 
 def _droppable(log_id: str, session: Session) -> Sequence[Definition]:

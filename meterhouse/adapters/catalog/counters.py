@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.models import StateRow
@@ -23,6 +23,8 @@ from meterhouse.adapters.catalog.models import StateRow
 # "meter"; any number that nobody else uses in this database. An advisory lock is granted in the order of
 # asking, which that of a row is not: those who wait for a row lose their place whenever it changes.
 ADVISORY_LOCK: Final = 0x6D65746572
+
+_LOCK_PROGRESS: Final = text("LOCK TABLE log_progress IN EXCLUSIVE MODE")
 
 
 def hold_catalog(session: Session) -> None:
@@ -32,6 +34,15 @@ def hold_catalog(session: Session) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+
+
+def hold_progress(session: Session) -> None:
+    """Wait until nobody claims, plans or advances, on any partition, and let none until this one ends.
+
+    Whoever plans after it sees what it changed. On SQLite a write has the whole database.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_LOCK_PROGRESS)
 
 
 def newest_catalog_version(session: Session) -> int:

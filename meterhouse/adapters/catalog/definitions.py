@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -10,10 +11,18 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import newest_catalog_version
 from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.tombstones import KnownTombstones
 from meterhouse.adapters.catalog.versions import definitions_of
 from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.tombstone import Tombstones
 
 _REMEMBERED: Final = 8  # a worker asks for the newest, and in a replay for one before
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    definitions: Sequence[Definition]
+    tombstones: Mapping[str, Tombstones]
 
 
 class CatalogDefinitions:
@@ -21,13 +30,19 @@ class CatalogDefinitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[int, Sequence[Definition]] = {}
+        self._known: dict[int, _Known] = {}
 
     async def at(self, catalog_version: int) -> Sequence[Definition]:
         """ValueError for a version that is yet to come: what it will hold is not settled."""
+        return (await self._at(catalog_version)).definitions
+
+    async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
+        return (await self._at(catalog_version)).tombstones
+
+    async def _at(self, catalog_version: int) -> _Known:
         known = self._known.get(catalog_version)
         if known is None:
-            known = await self._database.read(partial(_definitions, catalog_version))
+            known = await self._database.read(partial(_read, catalog_version))
             while len(self._known) >= _REMEMBERED:
                 self._known.pop(next(iter(self._known)))
             self._known[catalog_version] = known
@@ -37,7 +52,10 @@ class CatalogDefinitions:
         return await self._database.read(newest_catalog_version)
 
 
-def _definitions(catalog_version: int, session: Session) -> Sequence[Definition]:
+def _read(catalog_version: int, session: Session) -> _Known:
     if catalog_version > newest_catalog_version(session):
         raise ValueError(f"there is no catalog version {catalog_version} yet")
-    return definitions_of(session, catalog_version)
+    tombstones = KnownTombstones.read(session, catalog_version)
+    return _Known(
+        definitions_of(session, catalog_version, tombstones), tombstones.by_merchant(catalog_version)
+    )

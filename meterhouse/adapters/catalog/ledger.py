@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, delete, exists, insert, select, true, update
+from sqlalchemy import ColumnElement, case, delete, exists, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import newest_catalog_version
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import BackfillRow, LogProgressRow, MetricRow, StateRow, VersionRow
+from meterhouse.adapters.catalog.tombstones import KnownTombstones
 from meterhouse.adapters.catalog.versions import (
     VersionKey,
     activate_complete,
@@ -25,6 +26,7 @@ from meterhouse.adapters.catalog.versions import (
 )
 from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Fenced
+from meterhouse.domain.instant import Instant
 from meterhouse.ports import Backfill, Progress
 
 
@@ -58,11 +60,11 @@ class CatalogLedger:
         except IntegrityError:  # another claimed it for the first time just now
             return await self._database.write(partial(_claim, self._log, partition))
 
-    async def plan(self, progress: Progress, last: int) -> Progress:
+    async def plan(self, progress: Progress, last: int, received_until: Instant = 0) -> Progress:
         if progress.pending_last is not None or last < progress.next_offset:
             raise ValueError(f"cannot plan up to {last} from {progress}")
         if progress.until is None:
-            return await self._database.write(partial(_plan, self._log, progress, last))
+            return await self._database.write(partial(_plan, self._log, progress, last, received_until))
         if last >= progress.until:
             raise ValueError(f"cannot plan up to {last} from {progress}")
         return await self._database.write(partial(_plan_backfill, self._log, progress, last))
@@ -161,9 +163,12 @@ def _let_go(log: _Log, partition: int, session: Session) -> None:
     )
 
 
-def _plan(log: _Log, progress: Progress, last: int, session: Session) -> Progress:
+def _plan(log: _Log, progress: Progress, last: int, received_until: Instant, session: Session) -> Progress:
     newest = _meet_newest(log, progress, session)
-    session.execute(update(LogProgressRow).where(log.row(progress.partition)).values(pending_last=last))
+    known = LogProgressRow.received_until
+    latest = case((known < received_until, received_until), else_=known)
+    planned = update(LogProgressRow).where(log.row(progress.partition))
+    session.execute(planned.values(pending_last=last, received_until=latest))
     return replace(progress, pending_last=last, catalog_version=newest)
 
 
@@ -288,8 +293,9 @@ def _unfinished(log: _Log, progress: Progress, session: Session) -> Sequence[Bac
         .where(undone, VersionRow.state == VersionState.BUILDING.value)
         .order_by(VersionRow.appeared_in, VersionRow.billable_metric_id)
     )
+    known = KnownTombstones.read(session)
     return [
-        Backfill(_backfill_progress(progress, row), definition_of(metric, version))
+        Backfill(_backfill_progress(progress, row), definition_of(metric, version, known))
         for row, version, metric in session.execute(statement)
     ]
 

@@ -101,8 +101,12 @@ def _began(session: Session, merchant_id: str) -> Instant:
 def _looked(results: Sequence[Looked], at: Instant, session: Session) -> int:
     hold_catalog(session)
     new = 0
+    looked_at = [one.look.holding.entitlement.id for one in results]
+    there = set(session.scalars(select(EntitlementRow.id).where(EntitlementRow.id.in_(looked_at))))
     for one in results:
         entitlement = one.look.holding.entitlement
+        if entitlement.id not in there:  # a reset came in between
+            continue
         new += tell(session, entitlement.merchant_id, one.notices, at)
         # Whoever made it due meanwhile took the lease away: then what was looked at is looked at again.
         session.execute(

@@ -20,7 +20,7 @@ from meterhouse.adapters.catalog.versions import (
     definition_of,
     metric_version,
     next_version,
-    retire,
+    supersede,
 )
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
 from meterhouse.domain.errors import Conflict, NotFound
@@ -139,7 +139,8 @@ def _page(
     limit: int,
     offset: int,
 ) -> Page[BillableMetric]:
-    wanted = (MetricRow.merchant_id == merchant_id) & MetricRow.id.not_in(select(CostRow.id))
+    wanted = (MetricRow.merchant_id == merchant_id) & MetricRow.deleted_at.is_(None)
+    wanted &= MetricRow.id.not_in(select(CostRow.id))
     if product_id is not None:
         wanted &= MetricRow.product_id == product_id
     if item_id is not None:
@@ -174,22 +175,28 @@ def change_metric(
         require_item(session, merchant_id, item_id, metric.product_id)
     for field in changes.keys() & set(_DESCRIBING):
         setattr(metric, field, changes[field])
-    defining = {field: getattr(newest, field) for field in _DEFINING}
-    defining |= {field: _plain(changes[field]) for field in _DEFINING if field in changes}
-    changed = VersionRow(
-        billable_metric_id=id,
-        version=next_version(session, id),
-        state=VersionState.BUILDING.value,
-        **defining,
-    )
+    changed = _changed(session, newest, {name: changes[name] for name in _DEFINING if name in changes})
     if replace(definition_of(metric, changed), version=newest.version) == definition_of(metric, newest):
         newest.group_by = changed.group_by  # {} and null define the same, but are shown as they were sent
         return metric_of(metric, newest)
-    changed.appeared_in = begin_catalog_version(session)
-    metric.version = changed.version
-    retire(session, id, VersionState.BUILDING, catalog_version=changed.appeared_in)
-    session.add(changed)
+    supersede(session, metric, changed, begin_catalog_version(session))
     return metric_of(metric, changed)
+
+
+def count_anew(session: Session, metric: MetricRow, catalog_version: int) -> None:
+    """Build a version that is defined as the newest, for what is hidden from that catalog version on."""
+    newest = session.get_one(VersionRow, (metric.id, metric.version))
+    supersede(session, metric, _changed(session, newest, {}), catalog_version)
+
+
+def _changed(session: Session, newest: VersionRow, changes: Mapping[str, object]) -> VersionRow:
+    """The next version after the newest, building, with the changes."""
+    return VersionRow(
+        billable_metric_id=newest.billable_metric_id,
+        version=next_version(session, newest.billable_metric_id),
+        state=VersionState.BUILDING.value,
+        **{name: _plain(changes.get(name, getattr(newest, name))) for name in _DEFINING},
+    )
 
 
 def _plain(value: object) -> object:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -69,10 +70,25 @@ class Base(DeclarativeBase):
 
 
 class MerchantRow(Base):
+    """Only what belongs to a `sandbox` can be reset."""
+
     __tablename__ = "merchants"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[Instant]
+    sandbox: Mapped[bool] = mapped_column(server_default=false())
+
+
+class TombstoneRow(Base):
+    """Events of `whose` that were received before `at` are hidden, from a catalog version on, for ever."""
+
+    __tablename__ = "tombstones"
+
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    at: Mapped[Instant] = mapped_column(primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    external_subject: Mapped[str] = mapped_column(primary_key=True)
+    appeared_in: Mapped[int]
 
 
 class ApiKeyRow(Base):
@@ -91,6 +107,8 @@ class ApiKeyRow(Base):
 
 
 class ProductRow(Base):
+    """A deleted one stays for the billable metrics that were its own."""
+
     __tablename__ = "products"
     __table_args__ = (Index(None, "merchant_id", "created_at", "id"),)
 
@@ -101,6 +119,7 @@ class ProductRow(Base):
     details: Mapped[dict[str, str]]  # `metadata`, a word that SQLAlchemy keeps for itself
     created_at: Mapped[Instant]
     updated_at: Mapped[Instant]
+    deleted_at: Mapped[Instant | None]
 
 
 class ConsumerRow(Base):
@@ -232,7 +251,10 @@ class SigningKeyRow(Base):
 
 
 class LogProgressRow(Base):
-    """How far one partition is counted. Every metric version of `catalog_version` has a backfill row."""
+    """How far one partition is counted. Every metric version of `catalog_version` has a backfill row.
+
+    No event that was ever planned was received after `received_until`.
+    """
 
     __tablename__ = "log_progress"
 
@@ -242,6 +264,7 @@ class LogProgressRow(Base):
     next_offset: Mapped[int]
     pending_last: Mapped[int | None]
     catalog_version: Mapped[int | None]
+    received_until: Mapped[Instant] = mapped_column(default=0, server_default="0")
 
 
 class LogShardRow(Base):

@@ -38,7 +38,10 @@ class CatalogProducts:
         return product
 
     async def ensure(self, merchant_id: str, id: str) -> Product:
-        """The merchant's product, made under that id and name when missing; Conflict if it is another's."""
+        """The merchant's product, made under that id and name when missing; Conflict if it is another's.
+
+        One that is deleted is there again, as it was.
+        """
         now = self._clock.now()
         product = Product(
             id=id,
@@ -88,6 +91,7 @@ def _ensure(product: Product, session: Session) -> Product:
         return product
     if row.merchant_id != product.merchant_id:
         raise Conflict(f"product {product.id} belongs to another merchant")
+    row.deleted_at = None
     return _product(row)
 
 
@@ -96,7 +100,7 @@ def _get(merchant_id: str, id: str, session: Session) -> Product:
 
 
 def _page(merchant_id: str, limit: int, offset: int, session: Session) -> Page[Product]:
-    own = ProductRow.merchant_id == merchant_id
+    own = (ProductRow.merchant_id == merchant_id) & ProductRow.deleted_at.is_(None)
     total = session.scalars(select(func.count()).select_from(ProductRow).where(own)).one()
     oldest_first = select(ProductRow).where(own).order_by(ProductRow.created_at, ProductRow.id)
     rows = session.scalars(oldest_first.limit(limit).offset(offset))
@@ -112,9 +116,9 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
 
 
 def product_row(session: Session, merchant_id: str, id: str) -> ProductRow:
-    """The merchant's product. Raises NotFound, also when it is another merchant's."""
+    """The merchant's product. Raises NotFound, also when it is deleted or another merchant's."""
     row = session.get(ProductRow, id)
-    if row is None or row.merchant_id != merchant_id:
+    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
         raise NotFound(f"there is no product {id}")
     return row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -22,7 +22,7 @@ from meterhouse.adapters.catalog.keys import CatalogKeys, KeyInfo
 from meterhouse.adapters.catalog.ledger import CatalogLedger, CatalogWatermark
 from meterhouse.adapters.catalog.links import CatalogLinks
 from meterhouse.adapters.catalog.looks import CatalogLooks
-from meterhouse.adapters.catalog.merchants import ensure_merchant
+from meterhouse.adapters.catalog.merchants import ensure_merchant, mark_merchant
 from meterhouse.adapters.catalog.metrics import CatalogMetrics
 from meterhouse.adapters.catalog.placement import CatalogPlacement
 from meterhouse.adapters.catalog.plan_versions import CatalogPlanVersions
@@ -32,6 +32,7 @@ from meterhouse.adapters.catalog.prices import CatalogPrices
 from meterhouse.adapters.catalog.products import CatalogProducts
 from meterhouse.adapters.catalog.reconciliation import CatalogReconciliation
 from meterhouse.adapters.catalog.references import CatalogReferences
+from meterhouse.adapters.catalog.resets import CatalogResets
 from meterhouse.adapters.catalog.schema import is_migrated, migrate, require_migrated
 from meterhouse.adapters.catalog.subscriptions import CatalogSubscriptions
 from meterhouse.adapters.catalog.test_clocks import CatalogTestClocks
@@ -39,6 +40,7 @@ from meterhouse.adapters.catalog.version_migrations import CatalogVersionMigrati
 from meterhouse.adapters.catalog.webhooks import CatalogEndpoints, CatalogWebhooks
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
+from meterhouse.domain.tombstone import Tombstones
 from meterhouse.ports import Clock
 from meterhouse.telemetry.instruments import Observe, unobserved
 
@@ -80,6 +82,7 @@ class Catalog:
         self.endpoints = CatalogEndpoints(database)
         self.deliveries = CatalogDeliveries(database)
         self.looks = CatalogLooks(database)
+        self.resets = CatalogResets(database)
 
     @classmethod
     @asynccontextmanager
@@ -136,10 +139,19 @@ class Catalog:
     async def newest(self) -> int:
         return await self._definitions.newest()
 
-    async def ensure_merchant(self, merchant_id: str) -> None:
-        """Make the merchant unless it is there."""
+    async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
+        return await self._definitions.tombstones(catalog_version)
+
+    async def ensure_merchant(self, merchant_id: str, *, sandbox: bool = False) -> None:
+        """Make the merchant, as a sandbox or not, unless it is there: then it stays as it is."""
         now = self._clock.now()
-        await self._database.write(lambda session: ensure_merchant(session, merchant_id, now))
+        await self._database.write(
+            lambda session: ensure_merchant(session, merchant_id, now, sandbox=sandbox)
+        )
+
+    async def mark_merchant(self, merchant_id: str, *, sandbox: bool) -> None:
+        """Let the merchant be a sandbox, which can be reset, or be none any more. Raises NotFound."""
+        await self._database.write(lambda session: mark_merchant(session, merchant_id, sandbox=sandbox))
 
     async def ensure_product(self, merchant_id: str, id: str) -> Product:
         return await self.products.ensure(merchant_id, id)

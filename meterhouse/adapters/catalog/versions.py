@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_catalog
 from meterhouse.adapters.catalog.models import BackfillRow, MetricRow, VersionRow
+from meterhouse.adapters.catalog.tombstones import NONE_KNOWN, KnownTombstones
 from meterhouse.domain.billable_metric import (
     Aggregation,
     Definition,
@@ -23,7 +24,8 @@ from meterhouse.domain.billable_metric import (
 VersionKey = tuple[str, int]
 
 
-def definition_of(metric: MetricRow, version: VersionRow) -> Definition:
+def definition_of(metric: MetricRow, version: VersionRow, known: KnownTombstones = NONE_KNOWN) -> Definition:
+    """The version as it is; whoever counts by it says which tombstones are `known`."""
     group_by = version.group_by or {}
     return Definition(
         billable_metric_id=metric.id,
@@ -34,6 +36,7 @@ def definition_of(metric: MetricRow, version: VersionRow) -> Definition:
         value_path=None if version.value_property is None else parse_path(version.value_property),
         dimensions=tuple([(name, parse_path(path)) for name, path in sorted(group_by.items())]),
         event_from=version.event_from,
+        tombstones=known.of(metric.merchant_id, version.appeared_in),
     )
 
 
@@ -41,7 +44,7 @@ def metric_version(metric: MetricRow, version: VersionRow) -> MetricVersion:
     return MetricVersion(definition=definition_of(metric, version), state=VersionState(version.state))
 
 
-def definitions_of(session: Session, catalog_version: int) -> Sequence[Definition]:
+def definitions_of(session: Session, catalog_version: int, known: KnownTombstones) -> Sequence[Definition]:
     """Every metric version of that catalog version, by metric and version."""
     statement = (
         select(MetricRow, VersionRow)
@@ -49,7 +52,7 @@ def definitions_of(session: Session, catalog_version: int) -> Sequence[Definitio
         .where(_part_of(catalog_version))
         .order_by(VersionRow.billable_metric_id, VersionRow.version)
     )
-    return [definition_of(metric, version) for metric, version in session.execute(statement)]
+    return [definition_of(metric, version, known) for metric, version in session.execute(statement)]
 
 
 def _part_of(catalog_version: int) -> ColumnElement[bool]:
@@ -114,6 +117,14 @@ def next_version(session: Session, metric: str) -> int:
     """The number of a metric's next version; one that was cancelled keeps its own."""
     newest = select(func.max(VersionRow.version)).where(VersionRow.billable_metric_id == metric)
     return session.scalars(newest).one() + 1
+
+
+def supersede(session: Session, metric: MetricRow, changed: VersionRow, catalog_version: int) -> None:
+    """Build `changed`, which appears in that catalog version, from now on in place of the metric's newest."""
+    retire(session, metric.id, VersionState.BUILDING, catalog_version=catalog_version)
+    changed.appeared_in = catalog_version
+    metric.version = changed.version
+    session.add(changed)
 
 
 def retire(session: Session, metric: str, state: VersionState, *, catalog_version: int | None = None) -> None:

@@ -21,6 +21,7 @@ FROM {events}
 WHERE log_partition = {{partition:UInt32}}
   AND log_offset >= {{start:UInt64}} AND log_offset < {{until:UInt64}}
   AND namespace = {{namespace:String}} AND type = {{type:String}}
+  AND received_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
 ORDER BY log_offset
 LIMIT 1 BY log_offset
 LIMIT {{limit:UInt64}}
@@ -52,6 +53,7 @@ class ClickHouseArchive:
             return Facts()
         asked = {"partition": partition, "start": start, "until": until}
         asked |= {"limit": until - start if limit is None else limit}
+        asked |= {"since": of.tombstones.since}
         parameters = asked | {"namespace": of.namespace, "type": of.event_type}
 
         def read(client: Client) -> Facts:

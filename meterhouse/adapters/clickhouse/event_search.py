@@ -110,6 +110,9 @@ def _conditions(filter: EventFilter, binding: Binding) -> list[str]:
     if filter.counted_by is not None:
         one = (filter.counted_by.billable_metric_id, filter.counted_by.version)
         conditions.append(_counted(filter, [one], binding))
+    if filter.disposition is not None and filter.tombstones:
+        hidden = _hidden(filter, binding)
+        conditions.append(hidden if filter.disposition is Disposition.HIDDEN else f"NOT {hidden}")
     match filter.disposition:
         case Disposition.COUNTED:
             conditions.append(_counted(filter, _versions(filter), binding))
@@ -119,13 +122,29 @@ def _conditions(filter: EventFilter, binding: Binding) -> list[str]:
             )
         case Disposition.UNMATCHED:
             conditions.append(f"NOT {_concerned(filter, binding)}")
+        case Disposition.HIDDEN if not filter.tombstones:
+            conditions.append("false")
     return conditions
+
+
+def _hidden(filter: EventFilter, binding: Binding) -> str:
+    """Whether a tombstone hides the event."""
+    tombstones = filter.tombstones
+    last = binding.bind(tombstones.since, "Int64")
+    own = tombstones.lasting
+    if own:
+        series = binding.bind(["\n".join(whose) for whose in own], "Array(String)")
+        instants = binding.bind(list(own.values()), "Array(Int64)")
+        whose = "concat(subject, '\n', if(subject = '', external_subject, ''))"
+        last = f"transform({whose}, {series}, {instants}, {last})"
+    return f"(toUnixTimestamp64Micro(received_at) < {last})"
 
 
 def _disposition(filter: EventFilter, binding: Binding) -> str:
     concerned, counted = _concerned(filter, binding), _counted(filter, _versions(filter), binding)
+    hidden = f"{_hidden(filter, binding)}, '{Disposition.HIDDEN.value}', " if filter.tombstones else ""
     return (
-        f"multiIf(NOT {concerned}, '{Disposition.UNMATCHED.value}',"
+        f"multiIf({hidden}NOT {concerned}, '{Disposition.UNMATCHED.value}',"
         f" {counted}, '{Disposition.COUNTED.value}', '{Disposition.UNUSABLE.value}')"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -13,6 +13,7 @@ from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION, version_p
 from meterhouse.adapters.cloudevents_json import event_from_parts
 from meterhouse.domain.event import Event, IdHash, id_hash
 from meterhouse.domain.position import Position
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import EventPage, EventPageQuestion, Repeat, StoredEvent
 
 MAX_STORED: Final = 100  # events that one id finds, and repeats listed of each
@@ -36,14 +37,14 @@ WHERE namespace = {{namespace:String}}
 _BY_ID: Final = f"""
 SELECT {_COLUMNS} FROM events
 WHERE namespace = {{namespace:String}} AND id = {{id:String}}
-ORDER BY source, log_partition, log_offset
-{_ONCE}
+ORDER BY source, received_at DESC, log_partition DESC, log_offset DESC
+LIMIT 1 BY source
 LIMIT {MAX_STORED}
 """  # noqa: S608 # constants only
 
 _FIRST_SEEN: Final = """
-SELECT log_partition, log_offset FROM event_ids WHERE id_hash = {id_hash:UInt128}
-ORDER BY log_partition, log_offset LIMIT 1
+SELECT log_partition, log_offset FROM event_ids WHERE id_hash IN {id_hashes:Array(UInt128)}
+ORDER BY log_partition, log_offset LIMIT 1 BY id_hash
 """
 
 # Repeats whose payload differs come first, so that a thousand plain retries do not hide a conflict.
@@ -60,6 +61,9 @@ LIMIT {MAX_STORED} BY id_hash
 """  # noqa: S608 # constants only
 
 _RAW: Final[dict[str, str | dict[str, str]]] = {"data": "bytes", "attributes": "bytes", "payload": "bytes"}
+
+# When it was received, then its place.
+_RECEIVED: Final = itemgetter(12, 0, 1)
 
 Place = tuple[int, int]
 
@@ -87,16 +91,16 @@ def event_page(client: Client, question: EventPageQuestion, settings: Mapping[st
 
 
 def stored_events(
-    client: Client, namespace: str, event_id: str, source: str | None
+    client: Client, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
 ) -> tuple[StoredEvent, ...]:
-    """The namespace's events with that id, ordered by source, each with its repeats."""
+    """The namespace's events with that id, of each source the newest, by source, each with its repeats."""
     if source is None:
         parameters = {"namespace": namespace, "id": event_id}
         rows = client.query(_BY_ID, parameters, column_formats=_RAW).result_rows
     else:
-        identity = {"id_hash": id_hash(namespace, source, event_id)}
-        places = client.query(_FIRST_SEEN, identity).result_rows
-        rows = _rows_at(client, namespace, places)
+        hashes = [id_hash(namespace, source, event_id, one) for one in tombstones.instants()]
+        places = client.query(_FIRST_SEEN, {"id_hashes": hashes}).result_rows
+        rows = sorted(_rows_at(client, namespace, places), key=_RECEIVED)[-1:]
     repeats = _repeats(client, [row[2] for row in rows])
     return tuple([_stored(row, *repeats.get(row[2], ((), 0))) for row in rows])
 

@@ -26,6 +26,7 @@ from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading, Readings
+from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     Cells,
     DimensionCount,
@@ -132,8 +133,12 @@ class ClickHouseUsage:
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         return await self._run(lambda client: event_counts(client, asked, self._limits.settings()))
 
-    async def lookup(self, namespace: str, event_id: str, source: str | None) -> Sequence[StoredEvent]:
-        return await self._pool.run(lambda client: stored_events(client, namespace, event_id, source))
+    async def lookup(
+        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> Sequence[StoredEvent]:
+        return await self._pool.run(
+            lambda client: stored_events(client, namespace, event_id, source, tombstones)
+        )
 
     async def _columns(self, statement: Statement) -> Sequence[Sequence[Any]]:
         text, parameters, settings = statement.text, statement.parameters, self._limits.settings()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from meterhouse.domain.billable_metric import Definition, VersionState
 from meterhouse.domain.errors import Fenced
+from meterhouse.domain.instant import Instant
+from meterhouse.domain.tombstone import Tombstone, Tombstones
 from meterhouse.ports import Backfill, Progress
 
 VersionKey = tuple[str, int]
@@ -36,12 +38,26 @@ class MemoryLedger:
         self._states: dict[VersionKey, VersionState] = {}
         self._definitions: dict[VersionKey, Definition] = {}
         self._history: list[tuple[Definition, ...]] = [()]
+        self._tombstones: dict[str, list[Tombstone]] = {}
+        self._known: list[Mapping[str, Tombstones]] = [{}]
+        self._received_until: Instant = 0
 
     def define(self, definition: Definition) -> None:
         """Add a metric version, building until every partition has counted what is older than it."""
-        self._definitions[_key(definition)] = definition
+        known = Tombstones.of(self._tombstones.get(definition.namespace, ()))
+        self._definitions[_key(definition)] = replace(definition, tombstones=known)
         self._states[_key(definition)] = VersionState.BUILDING
         self._remember()
+
+    def bury(self, namespace: str, tombstone: Tombstone) -> Instant:
+        """Hide events by a tombstone there or, if such events were planned already, after them; where it is.
+
+        Whoever buries defines a next version of every metric that counts them.
+        """
+        at = max(tombstone.at, self._received_until + 1)
+        self._tombstones.setdefault(namespace, []).append(replace(tombstone, at=at))
+        self._remember()
+        return at
 
     def state(self, billable_metric_id: str, version: int) -> VersionState:
         return self._states[billable_metric_id, version]
@@ -52,6 +68,9 @@ class MemoryLedger:
     async def newest(self) -> int:
         return len(self._history) - 1
 
+    async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
+        return self._known[catalog_version]
+
     async def counted(self) -> Mapping[int, int]:
         return {number: one.live.next_offset for number, one in self._partitions.items()}
 
@@ -60,12 +79,13 @@ class MemoryLedger:
         row.live = replace(row.live, epoch=row.live.epoch + 1)
         return row.live
 
-    async def plan(self, progress: Progress, last: int) -> Progress:
+    async def plan(self, progress: Progress, last: int, received_until: Instant = 0) -> Progress:
         row = self._owned(progress)
         if progress.pending_last is not None:
             raise Fenced(f"{progress.stream}: a range is pending already")
         if progress.until is None:
             self._start_backfills(row)
+            self._received_until = max(self._received_until, received_until)
         planned = replace(progress, pending_last=last, catalog_version=await self.newest())
         self._write(row, planned)
         return planned
@@ -143,3 +163,4 @@ class MemoryLedger:
             self._definitions[key] for key, state in self._states.items() if state is not VersionState.RETIRED
         ]
         self._history.append(tuple(kept))
+        self._known.append({name: Tombstones.of(ones) for name, ones in self._tombstones.items()})

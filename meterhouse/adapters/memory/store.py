@@ -100,6 +100,8 @@ class MemoryStore:
         for events, row in [self._events[place] for place in places]:
             if (events.namespaces[row], events.types[row]) != (of.namespace, of.event_type):
                 continue
+            if events.received_ats[row] < of.tombstones.since:
+                continue
             if len(facts) == limit:
                 break
             facts.offsets.append(events.offsets[row])
