@@ -13,6 +13,7 @@ from meterhouse.adapters.cloudevents_json import parse_data
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.block import MeteredColumns, Table
 from meterhouse.domain.event import Facts
+from meterhouse.domain.instant import Instant
 from meterhouse.stores import Stores
 
 CHUNK = 50_000
@@ -29,10 +30,10 @@ async def recount(stores: Stores, definitions: Sequence[Definition]) -> AsyncIte
             until = min(start + CHUNK, end)
             found = await metered(stores.clickhouse, partition=partition, start=start, until=until)
             types = await archive.types(partition, start, until)
-            for of_type, same in groupby(sorted(definitions, key=_type), key=_type):
+            for (namespace, event_type, _), same in groupby(sorted(definitions, key=_read), key=_read):
                 together = list(same)
                 facts = Facts()
-                if of_type in types:
+                if (namespace, event_type) in types:
                     facts = await archive.stored(partition, start, until, of=together[0])
                 for definition in together:
                     rows = found.get(Version.of(definition), {})
@@ -40,8 +41,9 @@ async def recount(stores: Stores, definitions: Sequence[Definition]) -> AsyncIte
                         yield difference
 
 
-def _type(definition: Definition) -> tuple[str, str]:
-    return definition.namespace, definition.event_type or ""
+def _read(definition: Definition) -> tuple[str, str, Instant]:
+    """What the archive goes by: definitions that have it in common look at the same events."""
+    return definition.namespace, definition.event_type or "", definition.tombstones.since
 
 
 def _expected(definition: Definition, facts: Facts) -> Mapping[int, Row]:
