@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import hold_catalog
@@ -32,6 +32,22 @@ from meterhouse.domain.window import Window
 from meterhouse.ports import Page
 
 Keyed = TypeVar("Keyed", GrantRow, PurchaseRow)
+
+# What a Grant has, and nothing of how it was asked for: a balance reads every grant there ever was.
+_OF_GRANT: Final = (
+    GrantRow.entitlement_id,
+    GrantRow.id,
+    GrantRow.amount,
+    GrantRow.effective_at,
+    GrantRow.created_at,
+    GrantRow.priority,
+    GrantRow.expires_at,
+    GrantRow.voided_at,
+    GrantRow.reset_max_rollover,
+    GrantRow.reset_min_rollover,
+    GrantRow.recurrence_anchor,
+    GrantRow.recurrence_interval,
+)
 
 
 class CatalogGrants:
@@ -204,7 +220,7 @@ def _grant_row(session: Session, merchant_id: str, entitlement_id: str, id: str)
 def grants_by_entitlement(session: Session, ids: Sequence[str]) -> Mapping[str, tuple[Grant, ...]]:
     """All grants of these entitlements, voided ones too; an entitlement without any is left out."""
     found: defaultdict[str, list[Grant]] = defaultdict(list)
-    for row in session.scalars(select(GrantRow).where(GrantRow.entitlement_id.in_(ids))):
+    for row in session.execute(select(*_OF_GRANT).where(GrantRow.entitlement_id.in_(ids))):
         found[row.entitlement_id].append(grant_of(row))
     return {id: tuple(grants) for id, grants in found.items()}
 
@@ -238,7 +254,7 @@ def given_of(row: GrantRow) -> GivenGrant:
     )
 
 
-def grant_of(row: GrantRow) -> Grant:
+def grant_of(row: GrantRow | Row[*tuple[Any, ...]]) -> Grant:
     recurrence = None
     if row.recurrence_anchor is not None and row.recurrence_interval is not None:
         recurrence = Recurrence(row.recurrence_anchor, Duration.parse(row.recurrence_interval))
