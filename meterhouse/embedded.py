@@ -103,11 +103,8 @@ async def serve(options: DevOptions, say: Callable[[str], None]) -> None:
 async def _provision(
     catalog: Catalog, folder: DataFolder, options: DevOptions, say: Callable[[str], None]
 ) -> None:
-    """The development merchant, a sandbox, with its product and key.
-
-    The well-known key never works off the loopback.
-    """
-    await catalog.ensure_merchant(MERCHANT, sandbox=True)
+    """The development merchant with its product and key. The well-known key never works off the loopback."""
+    await catalog.ensure_merchant(MERCHANT)
     await catalog.ensure_product(MERCHANT, PRODUCT)
     loopback = _is_loopback(options.host)
     if options.api_key is not None:

@@ -15,16 +15,13 @@ from meterhouse.domain.instant import Instant
 _LEGAL: Final = re.compile(r"org_[A-Za-z0-9_]{1,60}")
 
 
-def ensure_merchant(session: Session, merchant_id: str, now: Instant, *, sandbox: bool = False) -> None:
-    """Make the merchant, as a sandbox or not, unless it is there: then it stays as it is.
-
-    Raises Invalid for an id that cannot stand in a URL.
-    """
+def ensure_merchant(session: Session, merchant_id: str, now: Instant) -> None:
+    """Make the merchant unless it is there. Raises Invalid for an id that cannot stand in a URL."""
     if not _LEGAL.fullmatch(merchant_id):
         raise Invalid.field("merchant", "must be org_ and up to 60 letters, digits or underscores")
     hold_catalog(session)
     if session.get(MerchantRow, merchant_id) is None:
-        session.add(MerchantRow(id=merchant_id, created_at=now, sandbox=sandbox))
+        session.add(MerchantRow(id=merchant_id, created_at=now))
         session.flush()
 
 

@@ -142,12 +142,10 @@ class Catalog:
     async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
         return await self._definitions.tombstones(catalog_version)
 
-    async def ensure_merchant(self, merchant_id: str, *, sandbox: bool = False) -> None:
-        """Make the merchant, as a sandbox or not, unless it is there: then it stays as it is."""
+    async def ensure_merchant(self, merchant_id: str) -> None:
+        """Make the merchant unless it is there."""
         now = self._clock.now()
-        await self._database.write(
-            lambda session: ensure_merchant(session, merchant_id, now, sandbox=sandbox)
-        )
+        await self._database.write(lambda session: ensure_merchant(session, merchant_id, now))
 
     async def mark_merchant(self, merchant_id: str, *, sandbox: bool) -> None:
         """Let the merchant be a sandbox, which can be reset, or be none any more. Raises NotFound."""
