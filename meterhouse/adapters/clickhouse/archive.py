@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 
@@ -51,22 +51,29 @@ class ClickHouseArchive:
         """See EventArchive."""
         if of.event_type is None:
             return Facts()
-        asked = {"partition": partition, "start": start, "until": until}
+        asked: dict[str, object] = {"partition": partition, "start": start, "until": until}
         asked |= {"limit": until - start if limit is None else limit}
         asked |= {"since": of.tombstones.since}
         parameters = asked | {"namespace": of.namespace, "type": of.event_type}
 
-        def read(client: Client) -> Facts:
-            for statement in self._before:
-                client.command(statement)
-            formats: dict[str, str | dict[str, str]] = {"data": "bytes"}
-            answer = client.query(self._stored, parameters, column_formats=formats, column_oriented=True)
-            return Facts(*map(list, answer.result_columns))
-
-        return await self._pool.run(read)
+        formats: dict[str, str | dict[str, str]] = {"data": "bytes"}
+        return Facts(*map(list, await self._columns(self._stored, parameters, formats)))
 
     async def types(self, partition: int, start: int, until: int) -> Collection[tuple[str, str]]:
         """The namespaces and types of the events with offsets in [start, until)."""
-        parameters = {"partition": partition, "start": start, "until": until}
-        rows = await self._pool.run(lambda client: client.query(self._types, parameters).result_rows)
-        return {(namespace, type) for namespace, type in rows}
+        parameters: dict[str, object] = {"partition": partition, "start": start, "until": until}
+        return set(zip(*await self._columns(self._types, parameters), strict=True))
+
+    async def _columns(
+        self,
+        statement: str,
+        parameters: dict[str, object],
+        formats: dict[str, str | dict[str, str]] | None = None,
+    ) -> Sequence[Sequence[Any]]:
+        def read(client: Client) -> Sequence[Sequence[Any]]:
+            for one in self._before:
+                client.command(one)
+            answer = client.query(statement, parameters, column_formats=formats, column_oriented=True)
+            return answer.result_columns
+
+        return await self._pool.run(read)
