@@ -17,6 +17,7 @@ from meterhouse.adapters.catalog.models import (
     TombstoneRow,
     VersionRow,
 )
+from meterhouse.adapters.catalog.own_rows import find_own, own_row
 from meterhouse.adapters.catalog.versions import definition_of, metric_version, retire
 from meterhouse.domain.billable_metric import Definition, VersionState
 from meterhouse.domain.errors import Conflict, NotFound
@@ -47,9 +48,7 @@ class CatalogVersions:
 
 
 def _of(log_id: str, merchant_id: str, id: str, session: Session) -> Sequence[VersionProgress]:
-    metric = session.get(MetricRow, id)
-    if metric is None or metric.merchant_id != merchant_id:
-        raise NotFound(f"there is no billable metric {id}")
+    own_row(session, MetricRow, merchant_id, id, called="billable metric")
     return _progress(log_id, session, VersionRow.billable_metric_id == id)
 
 
@@ -89,9 +88,9 @@ def _progress(log_id: str, session: Session, wanted: ColumnElement[bool]) -> Seq
 
 def _cancel(merchant_id: str, id: str, version: int, session: Session) -> None:
     hold_catalog(session)
-    metric = session.get(MetricRow, id)
+    metric = find_own(session, MetricRow, merchant_id, id)
     row = session.get(VersionRow, (id, version))
-    if metric is None or metric.merchant_id != merchant_id or row is None:
+    if metric is None or row is None:
         raise NotFound(f"there is no version {version} of {id}")
     if row.state != VersionState.BUILDING.value:
         raise Conflict(f"version {version} of {id} is {row.state}, not building")

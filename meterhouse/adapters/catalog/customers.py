@@ -15,6 +15,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
 from meterhouse.adapters.catalog.models import ConsumerRow, CustomerRow, MerchantRow
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.sales_models import ReferenceRow
 from meterhouse.adapters.catalog.subscription_models import SubscriptionRow
 from meterhouse.adapters.catalog.subscription_rows import find_live, now_of_entitlements
@@ -84,9 +85,7 @@ def ensure_customer(customer: Customer, session: Session) -> Customer:
 
 def require_customer(session: Session, merchant_id: str, id: str) -> None:
     """Raises NotFound where the merchant has no such customer."""
-    row = session.get(CustomerRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no customer {id}")
+    own_row(session, CustomerRow, merchant_id, id, called="customer")
 
 
 def consumers_of(session: Session, ids: Collection[str]) -> Mapping[str, Consumer]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.ids import new_id
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.webhook_models import (
     AttemptRow,
@@ -20,7 +21,6 @@ from meterhouse.adapters.catalog.webhook_models import (
     NoticeRow,
     WebhooksRow,
 )
-from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.webhook import (
     Answered,
@@ -228,9 +228,7 @@ def _page(chosen: Select[DeliveryRow], limit: int, offset: int, session: Session
 
 
 def _get(merchant_id: str, id: str, session: Session) -> Delivery:
-    row = session.get(DeliveryRow, id, populate_existing=True)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no webhook delivery {id}")
+    row = own_row(session, DeliveryRow, merchant_id, id, called="webhook delivery", populate_existing=True)
     return _delivery_of(row, session.get_one(NoticeRow, row.notice_id))
 
 

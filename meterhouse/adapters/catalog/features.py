@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import FeatureRow
+from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.products import product_row
-from meterhouse.domain.errors import Conflict, NotFound
+from meterhouse.domain.errors import Conflict
 from meterhouse.domain.feature import Feature, FeatureType
 from meterhouse.domain.instant import Instant
 from meterhouse.ports import Page
@@ -126,10 +127,7 @@ def _delete(merchant_id: str, id: str, at: Instant, session: Session) -> None:
 
 def feature_row(session: Session, merchant_id: str, id: str) -> FeatureRow:
     """The merchant's feature. Raises NotFound, also when it is deleted or another merchant's."""
-    row = session.get(FeatureRow, id)
-    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
-        raise NotFound(f"there is no feature {id}")
-    return row
+    return own_live_row(session, FeatureRow, merchant_id, id, called="feature")
 
 
 def feature_of(row: FeatureRow) -> Feature:

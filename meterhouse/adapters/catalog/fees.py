@@ -13,10 +13,10 @@ from meterhouse.adapters.catalog.blockers import find_blocker, refuse
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.filing import require_item
+from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.sales_models import FeeRow, PriceRow
-from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.item import Fee
 from meterhouse.ports import Page
@@ -115,10 +115,7 @@ def _delete(merchant_id: str, id: str, at: Instant, session: Session) -> None:
 
 def fee_row(session: Session, merchant_id: str, id: str) -> FeeRow:
     """The merchant's fee. Raises NotFound, also when it is deleted or another merchant's."""
-    row = session.get(FeeRow, id)
-    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
-        raise NotFound(f"there is no fee {id}")
-    return row
+    return own_live_row(session, FeeRow, merchant_id, id, called="fee")
 
 
 def _fee(row: FeeRow) -> Fee:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.sales_models import ItemRow
-from meterhouse.domain.errors import Invalid, NotFound
+from meterhouse.domain.errors import Invalid
 
 
 def item_row(session: Session, merchant_id: str, id: str) -> ItemRow:
     """The merchant's item. Raises NotFound, also when it is another merchant's."""
-    row = session.get(ItemRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no item {id}")
-    return row
+    return own_row(session, ItemRow, merchant_id, id, called="item")
 
 
 def require_item(session: Session, merchant_id: str, id: str, product_id: str) -> None:

@@ -15,6 +15,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow, GrantRow, PurchaseRow
 from meterhouse.adapters.catalog.notices import tell_of_grant
+from meterhouse.adapters.catalog.own_rows import find_own, own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.sales_models import PlanRow
 from meterhouse.adapters.catalog.subscription_models import SubscriptionRow
@@ -170,8 +171,8 @@ def _pay(
 ) -> GivenGrant:
     hold_catalog(session)
     row = session.get(PurchaseRow, invoice_id)
-    held = None if row is None else session.get_one(EntitlementRow, row.entitlement_id)
-    if row is None or held is None or held.merchant_id != merchant_id:
+    held = None if row is None else find_own(session, EntitlementRow, merchant_id, row.entitlement_id)
+    if row is None or held is None:
         raise NotFound(f"there is no purchase {invoice_id}")
     if row.paid_at is None:
         row.paid_at = now_for(session, held, at)
@@ -203,10 +204,7 @@ def _require_same(known: Mapping[str, Any], given: GivenGrant | Purchase) -> Non
 
 def entitlement_row(session: Session, merchant_id: str, id: str) -> EntitlementRow:
     """The merchant's entitlement. Raises NotFound, also when it is another merchant's."""
-    row = session.get(EntitlementRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no entitlement {id}")
-    return row
+    return own_row(session, EntitlementRow, merchant_id, id, called="entitlement")
 
 
 def _grant_row(session: Session, merchant_id: str, entitlement_id: str, id: str) -> GrantRow:

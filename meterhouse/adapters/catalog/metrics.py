@@ -14,6 +14,7 @@ from meterhouse.adapters.catalog.counters import begin_catalog_version, hold_cat
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.filing import require_item
 from meterhouse.adapters.catalog.models import MetricRow, VersionRow
+from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.sales_models import CostRow
 from meterhouse.adapters.catalog.versions import (
@@ -216,10 +217,7 @@ def _served(rows: Result[MetricRow, VersionRow]) -> Sequence[Serving]:
 
 def metric_row(session: Session, merchant_id: str, id: str) -> MetricRow:
     """The merchant's billable metric. Raises NotFound, also when it is deleted or another merchant's."""
-    row = session.get(MetricRow, id)
-    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
-        raise NotFound(f"there is no billable metric {id}")
-    return row
+    return own_live_row(session, MetricRow, merchant_id, id, called="billable metric")
 
 
 def _newest(session: Session, merchant_id: str, id: str) -> tuple[MetricRow, VersionRow]:

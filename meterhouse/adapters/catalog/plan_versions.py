@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.prices import price_row, prices_of
 from meterhouse.adapters.catalog.sales_models import PlanLineRow, PlanRow, PlanVersionRow, PriceRow
@@ -156,10 +157,7 @@ def lines_of_versions(
 
 def plan_row(session: Session, merchant_id: str, id: str) -> PlanRow:
     """The merchant's plan. Raises NotFound, also when it is another merchant's."""
-    row = session.get(PlanRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no plan {id}")
-    return row
+    return own_row(session, PlanRow, merchant_id, id, called="plan")
 
 
 def version_row(session: Session, plan: PlanRow, number: int) -> PlanVersionRow:

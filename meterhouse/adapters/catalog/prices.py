@@ -15,11 +15,12 @@ from meterhouse.adapters.catalog.features import feature_of, feature_row
 from meterhouse.adapters.catalog.fees import fee_row
 from meterhouse.adapters.catalog.metrics import metric_row
 from meterhouse.adapters.catalog.models import FeatureRow
+from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.sales_models import PlanLineRow, PlanRow, PriceRow
 from meterhouse.adapters.catalog.subscription_models import PriceIntervalRow, SubscriptionRow
 from meterhouse.adapters.catalog.subscription_rows import is_live
-from meterhouse.domain.errors import NotFound, PriceCharged
+from meterhouse.domain.errors import PriceCharged
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.price import (
     PaymentTerm,
@@ -147,10 +148,7 @@ def _charger(plan: PlanRow) -> Mapping[str, str | int]:
 
 def price_row(session: Session, merchant_id: str, id: str) -> PriceRow:
     """The merchant's price. Raises NotFound, also when it is deleted or another merchant's."""
-    row = session.get(PriceRow, id)
-    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
-        raise NotFound(f"there is no price {id}")
-    return row
+    return own_live_row(session, PriceRow, merchant_id, id, called="price")
 
 
 def prices_of(session: Session, rows: Sequence[PriceRow]) -> list[Price]:

@@ -13,6 +13,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.models import MerchantRow, ProductRow
+from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.domain.billable_metric import Product
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.ports import Clock, Page
@@ -117,10 +118,7 @@ def _update(merchant_id: str, id: str, changes: Mapping[str, object], session: S
 
 def product_row(session: Session, merchant_id: str, id: str) -> ProductRow:
     """The merchant's product. Raises NotFound, also when it is deleted or another merchant's."""
-    row = session.get(ProductRow, id)
-    if row is None or row.merchant_id != merchant_id or row.deleted_at is not None:
-        raise NotFound(f"there is no product {id}")
-    return row
+    return own_live_row(session, ProductRow, merchant_id, id, called="product")
 
 
 def _product(row: ProductRow) -> Product:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from meterhouse.adapters.catalog.entitlements import add_entitlement, live_metrics
 from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.adapters.catalog.models import FeatureRow, MetricRow
+from meterhouse.adapters.catalog.own_rows import find_own
 from meterhouse.adapters.catalog.timelines import read_entitling_timeline
 from meterhouse.domain.entitlement import Entitlement, Metered, require_bearable, template_grant
 from meterhouse.domain.errors import Invalid
@@ -86,8 +87,9 @@ def _metric_of(session: Session, merchant_id: str, offer: Offer) -> str:
 
 def _named_metric(session: Session, merchant_id: str, feature: Feature) -> str:
     named = feature.metadata[_METRIC]
-    found = session.get(MetricRow, named) if named.startswith("bm_") else None  # the table has costs too
-    if found is None or found.merchant_id != merchant_id or found.deleted_at is not None:
+    is_metric = named.startswith("bm_")  # the table has costs too
+    found = find_own(session, MetricRow, merchant_id, named) if is_metric else None
+    if found is None or found.deleted_at is not None:
         message = f"offers the feature {feature.key}, whose metadata name no billable metric: {named}"
         raise Invalid.field("planId", message)
     return named

@@ -10,12 +10,13 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.counters import hold_catalog
+from meterhouse.adapters.catalog.customers import require_customer
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.filing import item_row
-from meterhouse.adapters.catalog.models import CustomerRow
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.sales_models import ReferenceRow
-from meterhouse.domain.errors import Conflict, NotFound
+from meterhouse.domain.errors import Conflict
 from meterhouse.domain.item import Claim, EntityType, ExternalReference, ReferenceFilter
 from meterhouse.ports import Page
 
@@ -75,9 +76,7 @@ def _require_entity(session: Session, reference: ExternalReference) -> bool:
     """Whether the entity is archived. Raises NotFound where there is none."""
     if reference.entity_type is EntityType.ITEM:
         return item_row(session, reference.merchant_id, reference.entity_id).archived_at is not None
-    customer = session.get(CustomerRow, reference.entity_id)
-    if customer is None or customer.merchant_id != reference.merchant_id:
-        raise NotFound(f"there is no customer {reference.entity_id}")
+    require_customer(session, reference.merchant_id, reference.entity_id)
     return False
 
 
@@ -154,10 +153,7 @@ def _delete(merchant_id: str, id: str, session: Session) -> None:
 
 
 def _row(session: Session, merchant_id: str, id: str) -> ReferenceRow:
-    row = session.get(ReferenceRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no external reference {id}")
-    return row
+    return own_row(session, ReferenceRow, merchant_id, id, called="external reference")
 
 
 def _row_of(reference: ExternalReference) -> ReferenceRow:

@@ -20,6 +20,7 @@ from meterhouse.adapters.catalog.models import (
     MetricRow,
     TombstoneRow,
 )
+from meterhouse.adapters.catalog.own_rows import find_own
 from meterhouse.adapters.catalog.tombstones import tombstone_of
 from meterhouse.adapters.catalog.versions import retire
 from meterhouse.domain.billable_metric import VersionState
@@ -82,8 +83,8 @@ def _whose(session: Session, merchant_id: str, scope: ResetScope) -> Sequence[Wh
     if isinstance(scope, WholeMerchant):
         return [EVERYBODY]
     id = scope.customer_id
-    row = session.get(CustomerRow, id)
-    if row is None or row.merchant_id != merchant_id:
+    row = find_own(session, CustomerRow, merchant_id, id)
+    if row is None:
         again = select(TombstoneRow.at).where(
             TombstoneRow.merchant_id == merchant_id, TombstoneRow.subject == id
         )

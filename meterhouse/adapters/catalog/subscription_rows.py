@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.blockers import find_blocker
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.sales_models import PlanRow
 from meterhouse.adapters.catalog.subscription_models import SubscriptionRow, TestClockRow
-from meterhouse.domain.errors import Blocker, NotFound
+from meterhouse.domain.errors import Blocker
 from meterhouse.domain.instant import Instant
 
 
@@ -28,10 +29,7 @@ NO_TIMES: Final = Times(None, None)  # of what belongs to no subscription
 
 def subscription_row(session: Session, merchant_id: str, id: str) -> SubscriptionRow:
     """The merchant's subscription. Raises NotFound, also when it is another merchant's."""
-    row = session.get(SubscriptionRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no subscription {id}")
-    return row
+    return own_row(session, SubscriptionRow, merchant_id, id, called="subscription")
 
 
 def times_of(session: Session, ids: Collection[str]) -> Mapping[str, Times]:

@@ -13,6 +13,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
 from meterhouse.adapters.catalog.notices import make_due
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.subscription_models import SubscriptionRow, TestClockRow
 from meterhouse.adapters.catalog.subscription_rows import find_live
@@ -93,10 +94,7 @@ def _delete(merchant_id: str, id: str, at: Instant, session: Session) -> TestClo
 
 def clock_row(session: Session, merchant_id: str, id: str) -> TestClockRow:
     """The merchant's test clock, deleted or not. Raises NotFound, also when it is another merchant's."""
-    row = session.get(TestClockRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no test clock {id}")
-    return row
+    return own_row(session, TestClockRow, merchant_id, id, called="test clock")
 
 
 def live_clock_row(session: Session, merchant_id: str, id: str) -> TestClockRow:

@@ -13,6 +13,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow
 from meterhouse.adapters.catalog.notices import make_due
+from meterhouse.adapters.catalog.own_rows import own_row
 from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.webhook_models import DeliveryRow, EndpointRow, WebhooksRow
 from meterhouse.domain.errors import Conflict, Duplicate, NotFound
@@ -172,10 +173,7 @@ def _webhooks_row(session: Session, merchant_id: str) -> WebhooksRow:
 
 def _endpoint_row(session: Session, merchant_id: str, id: str) -> EndpointRow:
     """The merchant's endpoint. Raises NotFound, also when it is another merchant's."""
-    row = session.get(EndpointRow, id)
-    if row is None or row.merchant_id != merchant_id:
-        raise NotFound(f"there is no webhook endpoint {id}")
-    return row
+    return own_row(session, EndpointRow, merchant_id, id, called="webhook endpoint")
 
 
 def _webhooks_of(row: WebhooksRow) -> Webhooks:
