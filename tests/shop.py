@@ -30,6 +30,9 @@ from tests.fakes_usage import FakePhases, FakeUsage
 
 Json = dict[str, Any]
 
+# What an entitlement of a metered feature is issued from.
+METERED: Final[Json] = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
+
 _LOG: Final = "log"
 _JSON: Final = {"content-type": "application/json"}
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -136,6 +139,11 @@ class Shop:
     async def price(self, **fields: object) -> Json:
         return await self.made("/v0/prices", await self.price_body(**fields))
 
+    async def featured(self, key: str, **fields: object) -> Json:
+        """A price that brings a metered feature of that key."""
+        feature = await self.feature(key=key, type="metered")
+        return await self.price(feature={"featureId": feature, "entitlementTemplate": METERED}, **fields)
+
     async def cost(self, **fields: object) -> Json:
         return await self.made("/v0/costs", cost_body(**fields))
 
@@ -184,6 +192,12 @@ def cost_body(**fields: object) -> Json:
         "valueProperty": "$.n",
     }
     return without(body | fields)
+
+
+def fields_of(response: httpx.Response) -> list[str]:
+    """The fields that a request is refused for."""
+    assert response.status_code == 400, response.text
+    return [one["field"] for one in response.json()["errors"]]
 
 
 def without(body: Json) -> Json:

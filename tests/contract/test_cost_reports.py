@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,25 +9,11 @@ import pytest
 
 from query.cost_wire import CostReportBody
 from tests.fakes_query import event
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop, without
 
 pytestmark = pytest.mark.anyio
 
 PERIOD = {"from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z"}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def quick(sqlite_url: str) -> AsyncIterator[Shop]:
-    """For what no database has a part in."""
-    async with Shop.open(sqlite_url) as shop:
-        yield shop
 
 
 async def report(shop: Shop, **asked: str) -> Json:

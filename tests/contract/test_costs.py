@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -17,19 +16,6 @@ from tests.shop import Json, Shop, cost_body, without
 pytestmark = pytest.mark.anyio
 
 PERIOD = {"from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z"}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def quick(sqlite_url: str) -> AsyncIterator[Shop]:
-    """For what no database has a part in."""
-    async with Shop.open(sqlite_url) as shop:
-        yield shop
 
 
 async def test_a_cost_is_answered_with_every_field(shop: Shop) -> None:

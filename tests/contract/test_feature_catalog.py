@@ -37,19 +37,12 @@ async def catalog(store: CatalogStore) -> AsyncIterator[Catalog]:
         yield catalog
 
 
-@pytest.fixture(params=["sqlite", "postgres", "memory"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of an empty catalog's database, or nothing for the fake."""
-    found: str = "" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
-    return found
-
-
 @pytest.fixture
-async def features(url: str) -> AsyncIterator[FeatureCatalog]:
-    if not url:
+async def features(url_or_none: str | None) -> AsyncIterator[FeatureCatalog]:
+    if url_or_none is None:
         yield FakeFeatures(await products())
         return
-    async with opened(url) as catalog:
+    async with opened(url_or_none) as catalog:
         yield catalog.features
 
 

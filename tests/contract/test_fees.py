@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.fakes_query import MERCHANT, OTHER_MERCHANT
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop, without
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 async def test_a_created_fee_has_every_field(shop: Shop) -> None:

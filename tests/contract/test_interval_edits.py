@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop
 
 pytestmark = pytest.mark.anyio
@@ -16,12 +14,6 @@ pytestmark = pytest.mark.anyio
 START = "2024-01-31T00:00:00Z"
 NOW = "2024-02-10T00:00:00Z"
 FEBRUARY, MARCH, APRIL = "2024-02-29T00:00:00Z", "2024-03-31T00:00:00Z", "2024-04-30T00:00:00Z"
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 @dataclass(kw_only=True)

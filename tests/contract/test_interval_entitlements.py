@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.servers.catalogs import CatalogStore
-from tests.shop import Json, Shop
+from tests.shop import METERED, Json, Shop
 
 pytestmark = pytest.mark.anyio
 
 START = "2024-01-31T00:00:00Z"
 NOW = "2024-02-10T00:00:00Z"
 MARCH, APRIL = "2024-03-31T00:00:00Z", "2024-04-30T00:00:00Z"
-METERED: Json = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
 
 Held = list[tuple[str, str, str, str | None]]
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-async def featured(shop: Shop, key: str) -> Json:
-    """A price that brings a metered feature."""
-    feature = await shop.feature(key=key, type="metered")
-    return await shop.price(feature={"featureId": feature, "entitlementTemplate": METERED})
 
 
 @dataclass(kw_only=True)
@@ -47,7 +32,7 @@ class Entitled:
 
     @classmethod
     async def of(cls, shop: Shop, **fields: object) -> Entitled:
-        calls, extra = [await featured(shop, key) for key in ("calls", "extra")]
+        calls, extra = [await shop.featured(key) for key in ("calls", "extra")]
         plan = await shop.plan(prices=[{"priceId": calls["id"], "key": "calls"}])
         clock = await shop.test_clock(NOW)
         wanted = {"planId": plan["id"], "startedAt": START, "testClockId": clock} | fields

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
 from tests.fakes_query import MERCHANT, OTHER_MERCHANT
 from tests.servers.catalogs import CatalogStore
-from tests.shop import Json, Shop
+from tests.shop import Json, Shop, fields_of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-def fields_of(response: httpx.Response) -> list[str]:
-    assert response.status_code == 400, response.text
-    return [problem["field"] for problem in response.json()["errors"]]
 
 
 async def test_a_created_item_has_every_field(shop: Shop) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import httpx
 import pytest
 
 from tests.fakes_query import MERCHANT, OTHER_MERCHANT
 from tests.servers.catalogs import CatalogStore
-from tests.shop import Json, Shop, without
+from tests.shop import Json, Shop, fields_of, without
 
 pytestmark = pytest.mark.anyio
 
@@ -25,17 +23,6 @@ DEFAULTS: Json = {
     "billingVersion": 1,
     "stablePriceIds": True,
 }
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-def fields_of(response: httpx.Response) -> list[str]:
-    assert response.status_code == 400, response.text
-    return [problem["field"] for problem in response.json()["errors"]]
 
 
 async def prices(shop: Shop, number: int) -> list[str]:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from meterhouse.adapters.catalog import subscription_versions
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop
 
 pytestmark = pytest.mark.anyio
 
 START = "2024-01-31T00:00:00Z"
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 async def intervals(shop: Shop, subscription: Json) -> list[Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from meterhouse.domain.instant import parse
 from query.revenue_wire import ProfitabilityBody, RevenueBody
 from tests.fakes_query import MERCHANT, event
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop
 
 pytestmark = pytest.mark.anyio
@@ -18,12 +16,6 @@ pytestmark = pytest.mark.anyio
 # Every look at the clock is a second later than the one before: all that is bought here is on this day.
 DAY = {"startTime": "2026-05-01T00:00:00Z", "endTime": "2026-05-02T00:00:00Z"}
 PERIOD = {"from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z", "merchantId": MERCHANT}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 class Market:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
@@ -23,7 +22,6 @@ from tests.contract.test_interval_edits import Contract, seats
 from tests.contract.test_progress_ledger import counted_to, run_backfills, versions_at
 from tests.fakes_query import MERCHANT, NOW, OTHER_MERCHANT, customer_body
 from tests.notified import Receiver, courier_of, deliver_all, held, listen
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Shop
 
 pytestmark = pytest.mark.anyio
@@ -46,10 +44,10 @@ _OF_CATALOG: Final = {
 
 
 @pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        await shop.catalog.mark_merchant(MERCHANT, sandbox=True)
-        yield shop
+async def shop(shop: Shop) -> Shop:
+    """Of a sandbox."""
+    await shop.catalog.mark_merchant(MERCHANT, sandbox=True)
+    return shop
 
 
 async def rows(shop: Shop) -> dict[str, int]:

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Json, Shop
 
 pytestmark = pytest.mark.anyio
-
-METERED: Json = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
-
-
-async def featured(shop: Shop, key: str, **fields: object) -> Json:
-    """A price that brings a metered feature."""
-    feature = await shop.feature(key=key, type="metered")
-    return await shop.price(feature={"featureId": feature, "entitlementTemplate": METERED}, **fields)
 
 
 async def reconciled(shop: Shop, id: str, body: Json | None = None, status: int = 200) -> Json:
@@ -45,7 +29,7 @@ async def held(shop: Shop, id: str) -> dict[str, tuple[str, str]]:
 
 
 async def test_a_floating_subscription_follows_the_default_version_of_its_plan(shop: Shop) -> None:
-    old, kept, new = [await featured(shop, key) for key in ("old", "kept", "new")]
+    old, kept, new = [await shop.featured(key) for key in ("old", "kept", "new")]
     clock = await shop.test_clock("2026-05-10T00:00:00Z")
     plan = await shop.plan(prices=[old["id"], kept["id"]])
     made = await shop.subscription(planId=plan["id"], testClockId=clock)
@@ -78,7 +62,7 @@ async def test_a_floating_subscription_follows_the_default_version_of_its_plan(s
 
 
 async def test_what_is_removed_loses_its_grants_and_may_come_back(shop: Shop) -> None:
-    price = await featured(shop, "tokens")
+    price = await shop.featured("tokens")
     plan = await shop.plan(prices=[price["id"]])
     made = await shop.subscription(planId=plan["id"])
     path = f"/v0/plans/{plan['id']}"
@@ -97,7 +81,7 @@ async def test_what_is_removed_loses_its_grants_and_may_come_back(shop: Shop) ->
 
 
 async def test_a_pinned_subscription_keeps_its_version(shop: Shop) -> None:
-    old, new = [await featured(shop, key) for key in ("old", "new")]
+    old, new = [await shop.featured(key) for key in ("old", "new")]
     plan = await shop.plan(prices=[old["id"]])
     made = await shop.subscription(planId=plan["id"], versionPolicy="pinned")
     await shop.changed(f"/v0/plans/{plan['id']}", prices=[new["id"]])
@@ -122,7 +106,7 @@ async def test_what_was_issued_beside_the_plan_stays(shop: Shop) -> None:
 
 
 async def test_what_cannot_be_provisioned_fails_alone_and_can_be_mended(shop: Shop) -> None:
-    good, bad = [await featured(shop, key) for key in ("good", "bad")]
+    good, bad = [await shop.featured(key) for key in ("good", "bad")]
     plan = await shop.plan(prices=[])
     made = await shop.subscription(planId=plan["id"])
     feature = bad["features"][0]["featureId"]
@@ -138,7 +122,7 @@ async def test_what_cannot_be_provisioned_fails_alone_and_can_be_mended(shop: Sh
 async def test_a_price_that_is_charged_once_or_in_credits_is_not_billed_by_the_period(shop: Shop) -> None:
     fee = (await shop.fee())["id"]
     once = await shop.feature(key="once", type="boolean")
-    credits = await featured(shop, "credits", pricingUnitId="pu_1")
+    credits = await shop.featured("credits", pricingUnitId="pu_1")
     paid_once = await shop.price(feeId=fee, billingCadence="P0D", feature={"featureId": once})
     plan = await shop.plan(prices=[])
     made = await shop.subscription(planId=plan["id"])
@@ -151,7 +135,7 @@ async def test_a_price_that_is_charged_once_or_in_credits_is_not_billed_by_the_p
 
 
 async def test_reconciling_at_once_adds_a_feature_once(shop: Shop) -> None:
-    price = await featured(shop, "tokens")
+    price = await shop.featured("tokens")
     plan = await shop.plan(prices=[])
     made = await shop.subscription(planId=plan["id"])
     await shop.changed(f"/v0/plans/{plan['id']}", prices=[price["id"]])
@@ -161,7 +145,7 @@ async def test_reconciling_at_once_adds_a_feature_once(shop: Shop) -> None:
 
 
 async def test_a_deleted_feature_is_offered_no_more(shop: Shop) -> None:
-    price = await featured(shop, "tokens")
+    price = await shop.featured("tokens")
     plan = await shop.plan(prices=[price["id"]])
     made = await shop.subscription(planId=plan["id"])
     await shop.client.delete(f"/v0/features/{price['features'][0]['featureId']}")

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
 from tests.fakes_query import MERCHANT, OTHER_MERCHANT, customer_body
-from tests.servers.catalogs import CatalogStore
-from tests.shop import Json, Shop
+from tests.shop import METERED, Json, Shop, fields_of
 
 pytestmark = pytest.mark.anyio
 
 PATH = "/v0/subscriptions"
-METERED: Json = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
 
 # What paygentic-sdk 0.6.3 sends whether it was said or not.
 DEFAULTS: Json = {"autoCharge": False, "taxExempt": False, "elapsedPeriodBilling": "none"}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 async def featured(shop: Shop, key: str, **template: object) -> tuple[str, str]:
@@ -32,11 +22,6 @@ async def featured(shop: Shop, key: str, **template: object) -> tuple[str, str]:
     feature = await shop.feature(key=key, type="metered")
     price = await shop.price(feature={"featureId": feature, "entitlementTemplate": METERED | template})
     return feature, price["id"]
-
-
-def fields_of(response: httpx.Response) -> list[str]:
-    assert response.status_code == 400, response.text
-    return [problem["field"] for problem in response.json()["errors"]]
 
 
 async def held(shop: Shop, subscription: Json, **params: str) -> list[Json]:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from tests.servers.catalogs import CatalogStore
-from tests.shop import Json, Shop
+from tests.shop import METERED, Json, Shop
 
 pytestmark = pytest.mark.anyio
 
 START = "2024-01-31T00:00:00Z"
 NOW = "2024-02-10T00:00:00Z"
 FEBRUARY, MARCH = "2024-02-29T00:00:00Z", "2024-03-31T00:00:00Z"
-METERED: Json = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
 NOTHING: Json = {"effectiveAt": None, "entitlementsEffectiveAt": None}
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 @dataclass(kw_only=True)
@@ -44,7 +35,7 @@ class Moving:
 
     @classmethod
     async def of(cls, shop: Shop, policy: str = "pinned", **fields: object) -> Moving:
-        old, new, kept = [await featured(shop, key) for key in ("old", "new", "kept")]
+        old, new, kept = [await shop.featured(key) for key in ("old", "new", "kept")]
         fee = (await shop.fee())["id"]
         seats, dearer = [await shop.price(feeId=fee, paymentTerm="in_advance") for _ in range(2)]
         lines = [
@@ -123,12 +114,6 @@ class Moving:
         body = {"add": [wanted | fields]}
         response = await self.shop.posted(f"/v0/subscriptions/{self.id}/intervals", body)
         assert response.status_code == 200, response.text
-
-
-async def featured(shop: Shop, key: str) -> Json:
-    """A price that brings a metered feature."""
-    feature = await shop.feature(key=key, type="metered")
-    return await shop.price(feature={"featureId": feature, "entitlementTemplate": METERED})
 
 
 def line(key: str, price: Json) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -32,18 +32,11 @@ from meterhouse.domain.webhook import (
 from meterhouse.webhook_ports import Changed, LogSpan, Look, Looked
 from tests.fakes_query import MERCHANT, NOW, OTHER_MERCHANT
 from tests.notified import held, listen
-from tests.servers.catalogs import CatalogStore
 from tests.shop import Shop
 
 pytestmark = pytest.mark.anyio
 
 LEASE = NOW + DAY
-
-
-@pytest.fixture
-async def shop(store: CatalogStore) -> AsyncIterator[Shop]:
-    async with Shop.open(store.url) as shop:
-        yield shop
 
 
 async def at_once(*work: Callable[[], Awaitable[object]]) -> list[object]:

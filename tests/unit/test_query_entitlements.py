@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import anyio
 import httpx
@@ -14,11 +14,9 @@ from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.domain.instant import DAY, render
 from meterhouse.domain.rollup import Reading
 from tests.fakes_query import NOW, FakeClock
-from tests.shop import Json, Shop
+from tests.shop import METERED, Json, Shop
 
 pytestmark = pytest.mark.anyio
-
-METERED: Final[Json] = {"type": "metered", "issueAfterReset": 100, "usagePeriod": {"interval": "P1M"}}
 
 
 @pytest.fixture

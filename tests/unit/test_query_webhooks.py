@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
-import httpx
 import pytest
 
 from tests.notified import Receiver, courier_of, deliver_all, held, listen, told
-from tests.shop import Json, Shop
+from tests.shop import Json, Shop, fields_of
 
 pytestmark = pytest.mark.anyio
 
@@ -22,11 +21,6 @@ DELIVERIES = "/api/v1/webhooks/deliveries"
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with Shop.open(f"sqlite:///{tmp_path}/catalog.sqlite3") as shop:
         yield shop
-
-
-def fields_of(response: httpx.Response) -> list[str]:
-    assert response.status_code == 400, response.text
-    return [one["field"] for one in response.json()["errors"]]
 
 
 async def test_webhooks_are_enabled_once(shop: Shop) -> None:
