@@ -117,9 +117,11 @@ async def test_everything_of_the_merchant_goes_but_what_it_is(shop: Shop) -> Non
 
 
 async def test_nothing_of_another_merchant_goes(shop: Shop) -> None:
-    await furnish(shop)
+    customer = await furnish(shop)
     before = await rows(shop)
     await shop.catalog.mark_merchant(OTHER_MERCHANT, sandbox=True)
+    with pytest.raises(NotFound):
+        await shop.catalog.resets.reset(OTHER_MERCHANT, OneCustomer(customer), NOW)
     await shop.catalog.resets.reset(OTHER_MERCHANT, EVERYTHING, NOW)
     after = await rows(shop)
     assert after == before | {"tombstones": 1}

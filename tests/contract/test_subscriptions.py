@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes_query import MERCHANT, OTHER_MERCHANT, customer_body
+from tests.fakes_query import MERCHANT, OTHER_MERCHANT, customer_body, metric_body
 from tests.shop import METERED, Json, Shop, fields_of
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +126,18 @@ async def test_what_cannot_be_provisioned_makes_no_subscription(shop: Shop) -> N
     assert "no one billable metric" in response.json()["message"]
     assert (await shop.get(PATH))["pagination"]["total"] == 0
     assert (await shop.get("/v0/customers", merchantId=MERCHANT))["pagination"]["total"] == 0
+
+
+async def test_nothing_is_measured_by_a_metric_of_another_merchant(shop: Shop) -> None:
+    feature, price = await featured(shop, "tokens")
+    theirs = metric_body(merchantId=OTHER_MERCHANT, productId="prod_b")
+    metric = (await shop.stranger.post("/v0/billableMetrics", json=theirs)).json()["id"]
+    named = {"metadata": {"billableMetricId": metric}}  # which no request could say
+    await shop.catalog.features.update(MERCHANT, feature, named)
+    plan = await shop.plan(prices=[price])
+    response = await shop.posted(PATH, await shop.subscription_body(planId=plan["id"]))
+    assert fields_of(response) == ["planId"]
+    assert metric in response.json()["message"]
 
 
 async def test_a_template_of_another_type_than_the_feature_makes_no_subscription(shop: Shop) -> None:
