@@ -5,7 +5,7 @@ Every docstring says what a repeated call does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar, overload
 
@@ -283,6 +283,24 @@ class PhaseReader(Protocol):
         Each is of the events of its phase alone. `unique` is how many texts are new there since the reset
         before, so that the readings of a period add up to the period's.
         """
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Changed:
+    """A merchant's subject of events; `subject` is "" where only an external one is known."""
+
+    namespace: str
+    subject: str
+    external_subject: str
+
+
+class UsageNews(Protocol):
+    """Whose usage changed."""
+
+    async def changed(
+        self, partition: int, start: int, end: int, namespaces: Collection[str]
+    ) -> Sequence[Changed]:
+        """The subjects of the events at offsets [start, end), each once, as far as these merchants' go."""
 
 
 class EventReader(Protocol):

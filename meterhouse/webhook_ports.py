@@ -20,7 +20,7 @@ from meterhouse.domain.webhook import (
     PastAttempt,
     Webhooks,
 )
-from meterhouse.ports import Page
+from meterhouse.ports import Changed, Page
 
 
 class WebhookCatalog(Protocol):
@@ -135,15 +135,6 @@ class LogSpan:
     end: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Changed:
-    """A merchant's subject of events; `subject` is "" where only an external one is known."""
-
-    namespace: str
-    subject: str
-    external_subject: str
-
-
 class LookCatalog(Protocol):
     """Which entitlements are to be looked at, of merchants that have somewhere to be told."""
 
@@ -164,15 +155,6 @@ class LookCatalog(Protocol):
 
     async def hear(self, span: LogSpan, changed: Sequence[Changed], now: Instant) -> bool:
         """Make what `changed` subjects hold due, and the span heard; False where it was heard already."""
-
-
-class UsageNews(Protocol):
-    """Whose usage changed."""
-
-    async def changed(
-        self, partition: int, start: int, end: int, namespaces: Collection[str]
-    ) -> Sequence[Changed]:
-        """The subjects of the events at offsets [start, end), each once, as far as these merchants' go."""
 
 
 class Observer(Protocol):

@@ -13,8 +13,7 @@ import anyio
 from meterhouse.domain.instant import LATEST, MINUTE, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
-from meterhouse.ports import Clock, PhaseReader, Watermark
-from meterhouse.webhook_ports import Changed, UsageNews
+from meterhouse.ports import Changed, Clock, PhaseReader, UsageNews, Watermark
 
 # A replica may lag behind the watermark, and be without what that says is there; one node never is.
 KEPT_OF_REPLICAS: Final = SECOND

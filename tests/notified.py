@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from meterhouse.domain.instant import HOUR
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.webhook import Answer, Answered
+from meterhouse.ports import Changed
 from meterhouse.telemetry.instruments import NotifierInstruments
-from meterhouse.webhook_ports import Changed
 from notifier.delivery import Courier
 from notifier.watch import Watch
 from query.sightings import BalanceObserver

@@ -31,8 +31,7 @@ from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, p
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.tombstone import Tombstone, Tombstones
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Bounds
-from meterhouse.webhook_ports import Changed
+from meterhouse.ports import Bounds, Changed
 from tests.metered import definition
 
 pytestmark = pytest.mark.anyio
