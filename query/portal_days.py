@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from meterhouse.domain.billable_metric import Definition
+from meterhouse.domain.holding import Holding
 from meterhouse.domain.instant import DAY, Instant
 from meterhouse.domain.period_usage import running_values
 from meterhouse.domain.phases import PhasesQuestion
@@ -57,68 +58,72 @@ def cuts_of(span: Window, until: Instant) -> tuple[Instant, ...]:
     return (span.start, *range(first_midnight, end, DAY), end)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A metered holding, and the days of it that are shown: those of `span` as far as they have come."""
+
+    holding: Holding
+    metric_id: str
+    span: Window
+    cuts: tuple[Instant, ...]
+
+    def question(self, definition: Definition) -> PhasesQuestion:
+        return PhasesQuestion(
+            definition=definition,
+            subject=self.holding.entitlement.customer_id,
+            linked=self.holding.external_id,
+            cuts=self.cuts,
+            resets=self.cuts,  # each day is read by itself
+        )
+
+
 async def usage_by_day(
     backend: Backend, merchant: str, standings: Sequence[Standing]
 ) -> Mapping[str, UsageByDay]:
     """By entitlement, from one look at the usage of all; of as many as the page can hold, in their order."""
-    shown = _affordable([one for one in standings if one.holding.billable_metric_id is not None])
-    metrics = sorted({_metric_of(one) for one in shown})
+    shown = _affordable(standings)
+    metrics = sorted({one.metric_id for one in shown})
     if not metrics:
         return {}
     return await steady_some(backend, merchant, metrics, partial(_look, backend, shown))
 
 
-def _affordable(metered: Sequence[Standing]) -> Sequence[Standing]:
-    shown, days = [], 0
-    for one in metered:
-        span = span_of(one)
-        if span is None:
-            continue
-        days += len(cuts_of(span, _until(one)))
+def _affordable(standings: Sequence[Standing]) -> Sequence[_Shown]:
+    found, days = [], 0
+    for one in filter(None, map(_shown_of, standings)):
+        days += len(one.cuts)
         if days > _MOST_OF_ALL:
             break
-        shown.append(one)
-    return shown
+        found.append(one)
+    return found
+
+
+def _shown_of(standing: Standing) -> _Shown | None:
+    """None of what is not metered, or has not begun."""
+    metric_id, span = standing.holding.billable_metric_id, span_of(standing)
+    if metric_id is None or span is None:
+        return None
+    return _Shown(standing.holding, metric_id, span, cuts_of(span, _until(standing)))
 
 
 async def _look(
-    backend: Backend, shown: Sequence[Standing], servings: Sequence[Serving]
+    backend: Backend, shown: Sequence[_Shown], servings: Sequence[Serving]
 ) -> Mapping[str, UsageByDay]:
     serving = {one.metric.id: one for one in servings}
-    asked = [_question(one, serving[_metric_of(one)].shown.definition) for one in shown]
+    asked = [one.question(serving[one.metric_id].shown.definition) for one in shown]
     readings = await read_phases(backend.holdings.phases, asked)
     found = {}
     for one, question, of_days in zip(shown, asked, readings, strict=True):
         counts = question.definition.event_type is not None
-        metric, span = serving[_metric_of(one)].metric, span_of(one)
-        assert span is not None, "it is shown"
-        values = running_values(question.definition.aggregation, of_days, question.cuts, question.resets)
+        metric = serving[one.metric_id].metric
+        values = running_values(question.definition.aggregation, of_days, one.cuts, one.cuts)
         found[one.holding.entitlement.id] = UsageByDay(
-            metric.name, metric.unit, span, question.cuts, tuple(values) if counts else ()
+            metric.name, metric.unit, one.span, one.cuts, tuple(values) if counts else ()
         )
     return found
-
-
-def _question(standing: Standing, definition: Definition) -> PhasesQuestion:
-    span = span_of(standing)
-    assert span is not None, "it is shown"
-    cuts = cuts_of(span, _until(standing))
-    return PhasesQuestion(
-        definition=definition,
-        subject=standing.holding.entitlement.customer_id,
-        linked=standing.holding.external_id,
-        cuts=cuts,
-        resets=cuts,  # each day is read by itself
-    )
 
 
 def _until(standing: Standing) -> Instant:
     """Usage at that very instant, and after the end of the entitlement, is not in the balance either."""
     ends_at = standing.holding.entitlement.ends_at
     return standing.at if ends_at is None else min(standing.at, ends_at)
-
-
-def _metric_of(standing: Standing) -> str:
-    metric = standing.holding.billable_metric_id
-    assert metric is not None, "it is metered"
-    return metric
