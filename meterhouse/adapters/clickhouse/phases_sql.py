@@ -159,20 +159,20 @@ def _rows(questions: Sequence[Numbered], states: Sequence[State], binding: Bindi
     phases = binding.bind(cuts, "Array(UInt64)")
     of_subjects = _of_subjects(questions, binding)
     windows = [_Cut.bind(questions, level, asked, binding) for level in _LEVELS]
+    since, until = _days(questions, binding)
 
-    def select(table: Table, micros: str, columns: list[str], conditions: list[str]) -> str:
+    def select(table: Table, time: str, micros: str, columns: list[str], condition: str) -> str:
         shown = [f"roundDown({asked.place(micros)}, {phases}) AS phase", *columns]
         found = f"SELECT {', '.join(shown)}\nFROM {table}{asked.join}"
-        return f"{found}\nWHERE {' AND '.join([*of_subjects, *conditions])}"
+        wanted = [*of_subjects, f"{time} >= {since}", f"{time} < {until}", condition]
+        return f"{found}\nWHERE {' AND '.join(wanted)}"
 
-    time = "window_start"
     of_sizes = " OR ".join([f"({' AND '.join(parts)})" for parts in _of_sizes(windows)])
-    conditions = [*_between(questions, time, binding), f"({of_sizes})"]
-    found = [select(Table.ROLLUPS, _micros(time), [one.of_rollup for one in states], conditions)]
+    columns, micros = [one.of_rollup for one in states], _micros("window_start")
+    found = [select(Table.ROLLUPS, "window_start", micros, columns, f"({of_sizes})")]
     if windows[-1] is not None:
-        conditions = [*_between(questions, "time", binding), windows[-1].holds("time")]
-        micros = "toUnixTimestamp64Micro(time)"
-        found.append(select(Table.METERED_EVENTS, micros, [one.of_event for one in states], conditions))
+        columns, micros = [one.of_event for one in states], "toUnixTimestamp64Micro(time)"
+        found.append(select(Table.METERED_EVENTS, "time", micros, columns, windows[-1].holds("time")))
     return "\nUNION ALL\n".join(found)
 
 
@@ -234,12 +234,12 @@ def _is_one_of(column: str, texts: Collection[str], binding: Binding) -> str:
     return f"{column} IN {binding.bind(distinct, 'Array(String)')}"
 
 
-def _between(questions: Sequence[Numbered], time: str, binding: Binding) -> list[str]:
-    """The days from the first cut to the last: which months there are rows to look for in."""
+def _days(questions: Sequence[Numbered], binding: Binding) -> tuple[str, str]:
+    """The days from the first cut to the last, [first, end): which months there are rows to look for in."""
     first, last = min(one.cuts[0] for _, one in questions), max(one.cuts[-1] for _, one in questions)
     start = f"toDateTime({binding.bind(_day_of(first), 'Int64')}, 'UTC')"
     end = f"toDateTime({binding.bind(_day_of(last) + DAY // SECOND, 'Int64')}, 'UTC')"
-    return [f"{time} >= {start}", f"{time} < {end}"]
+    return start, end
 
 
 def _day_of(at: Instant) -> int:
