@@ -13,12 +13,12 @@ from meterhouse.domain.billable_metric import BillableMetric, Definition, Metric
 from meterhouse.domain.block import Block, Seen
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.event import Event, Facts, IdHash
-from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.event_search import EventCount, EventLookup, EventSearch, EventStatistics
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Reading
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
+from meterhouse.domain.tombstone import Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -268,10 +268,8 @@ class UsageReader(Protocol):
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         """By window, then type, then disposition; what there is none of is left out."""
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
-        """Every stored event with that id (of each source the newest), at most 100."""
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
+        """With their repeats, by source; at most 100."""
 
 
 class PhaseReader(Protocol):

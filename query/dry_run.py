@@ -12,6 +12,7 @@ from meterhouse.adapters.event_documents import differences
 from meterhouse.adapters.http.errors import UnsupportedMediaType
 from meterhouse.domain.errors import TooLarge
 from meterhouse.domain.event import Event
+from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.instant import render
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
@@ -70,7 +71,8 @@ async def dry_run(request: Request, merchant: Merchant, ports: Ports) -> Respons
 async def _identity(ports: Backend, event: Event, earlier: Event | None) -> dict[str, object]:
     """Whether its (namespace, source, id) is new; else where it was first seen, and what differs."""
     first, position, received_at = earlier, None, None
-    for stored in await ports.usage.lookup(event.namespace, event.id, event.source):
+    asked = EventLookup(namespace=event.namespace, id=event.id, source=event.source)
+    for stored in await ports.usage.lookup(asked):
         if stored.hidden_by is not None:
             continue  # after a reset it is another event
         first, position, received_at = stored.event, str(stored.position), render(stored.event.received_at)

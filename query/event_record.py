@@ -23,6 +23,7 @@ from meterhouse.domain.disposition import (
 )
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.event import Event
+from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.instant import render
 from meterhouse.domain.matching import MISSING, outcome_of, plain
 from meterhouse.domain.usage import Repeat, StoredEvent
@@ -67,7 +68,8 @@ async def event_record(
     patience = Patience(ports, positions)
     arrived = await ports.directory.serving(merchant) if positions else ()
     await patience.for_positions()
-    stored = the_one(event_id, await ports.usage.lookup(merchant, event_id, asked.source))
+    looked_up = EventLookup(namespace=merchant, id=event_id, source=asked.source)
+    stored = the_one(event_id, await ports.usage.lookup(looked_up))
     concerned = [serving for serving in arrived if concerns(serving, stored.event)]
     await patience.for_versions(merchant, concerned)
     return json_answer(await _with_usage(ports, merchant, stored))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import SUBJECT, names_in, subjects_in
-from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.event_search import EventCount, EventLookup, EventSearch, EventStatistics
 from meterhouse.domain.instant import Instant
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
+from meterhouse.domain.tombstone import Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -73,12 +73,9 @@ class LinkingReader:
         tombstones = await self.resets.tombstones(asked.filter.namespace)
         return await self.reader.count(replace(asked, filter=replace(asked.filter, tombstones=tombstones)))
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
-        """`tombstones` are the catalog's, whatever is given."""
-        tombstones = await self.resets.tombstones(namespace)
-        return _hiding(await self.reader.lookup(namespace, event_id, source, tombstones), tombstones)
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
+        tombstones = await self.resets.tombstones(asked.namespace)
+        return _hiding(await self.reader.lookup(replace(asked, tombstones=tombstones)), tombstones)
 
     async def _links(self, question: UsageQuestion) -> Mapping[str, str]:
         """Those that matter to the question."""

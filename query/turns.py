@@ -11,8 +11,7 @@ import anyio
 
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import TooManyRequests
-from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
+from meterhouse.domain.event_search import EventCount, EventLookup, EventSearch, EventStatistics
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -99,8 +98,6 @@ class FairReader:
         async with self.turns.turn(asked.filter.namespace):
             return await self.reader.count(asked)
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
-        async with self.turns.turn(namespace):
-            return await self.reader.lookup(namespace, event_id, source, tombstones)
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
+        async with self.turns.turn(asked.namespace):
+            return await self.reader.lookup(asked)

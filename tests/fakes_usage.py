@@ -21,6 +21,7 @@ from meterhouse.domain.event_search import (
     EVER,
     EventCount,
     EventFilter,
+    EventLookup,
     EventPlace,
     EventSearch,
     EventStatistics,
@@ -30,7 +31,6 @@ from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     Cells,
     DimensionCount,
@@ -205,13 +205,12 @@ class FakeUsage:
             and (counted_by is None or _disposition((counted_by,), event) is Disposition.COUNTED)
         )
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
         return [
             self._stored(event, offset)
             for offset, event in enumerate(self.events_of_log)
-            if (event.namespace, event.id) == (namespace, event_id) and source in (None, event.source)
+            if (event.namespace, event.id) == (asked.namespace, asked.id)
+            and asked.source in (None, event.source)
         ]
 
     def _stored(self, event: Event, offset: int) -> StoredEvent:

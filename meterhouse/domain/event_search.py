@@ -55,6 +55,19 @@ class EventSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventLookup:
+    """The events of one merchant with that id: of each source, or of the one, the newest.
+
+    With a source it takes the merchant's `tombstones` to find one that was sent again after a reset.
+    """
+
+    namespace: str
+    id: str
+    source: str | None
+    tombstones: Tombstones = NO_TOMBSTONES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventStatistics:
     """How many events by type and disposition, in windows of the time at which they were received.
 

@@ -21,6 +21,7 @@ from meterhouse.domain.calendar import windows_in
 from meterhouse.domain.condition import ALWAYS, AllOf, AnyOf, Condition, Not, OneOf, Prefix, holds, one_of
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event import Event, id_hash
+from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, to_datetime
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Latest, Reading, RollupState
@@ -442,12 +443,16 @@ async def test_an_event_is_found_by_its_id_with_its_repeats(clickhouse: ClickHou
 
     await clickhouse.run(repeat)
     reader = ClickHouseUsage(clickhouse)
-    (found,) = await reader.lookup("org_1", ODD, "api")
+
+    def odd(namespace: str, source: str | None) -> EventLookup:
+        return EventLookup(namespace=namespace, id=ODD, source=source)
+
+    (found,) = await reader.lookup(odd("org_1", "api"))
     assert found.event == mine
     assert (found.position, found.disposition, found.repeat_count) == (Position(0, 1), "counted", 150)
     listed = [repeated.position.offset for repeated in found.repeats]
     assert listed == [*range(11, 110), 11 + conflict]
     assert [one.payload for one in found.repeats if one.payload] == [b'{"tokens": 2}']
-    assert [stored.event for stored in await reader.lookup("org_1", ODD, None)] == [mine, elsewhere]
-    assert await reader.lookup("org_1", ODD, "nobody") == ()
-    assert await reader.lookup("org_3", ODD, None) == ()
+    assert [stored.event for stored in await reader.lookup(odd("org_1", None))] == [mine, elsewhere]
+    assert await reader.lookup(odd("org_1", "nobody")) == ()
+    assert await reader.lookup(odd("org_3", None)) == ()

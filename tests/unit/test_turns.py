@@ -9,9 +9,8 @@ import pytest
 
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.errors import TooManyRequests
-from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.event_search import EventCount, EventLookup, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     DimensionCount,
     EventPage,
@@ -61,10 +60,8 @@ class SlowReader:
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         raise NotImplementedError
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
-        raise OSError(namespace)
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
+        raise OSError(asked.namespace)
 
 
 def question(merchant: str) -> UsageQuestion:
@@ -96,7 +93,7 @@ async def test_turns_are_given_back_whatever_happens() -> None:
     fair = FairReader(slow, Turns(at_once=1, max_waiting=0))
     for _ in range(3):
         with pytest.raises(OSError, match="org_a"):
-            await fair.lookup("org_a", "e", None)
+            await fair.lookup(EventLookup(namespace="org_a", id="e", source=None))
     with anyio.move_on_after(0.01):
         await fair.usage(question("org_a"))
     slow.go.set()

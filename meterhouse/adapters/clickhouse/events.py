@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 from meterhouse.adapters.clickhouse.usage_sql import BOUND_TO_VERSION, version_parameters
 from meterhouse.adapters.cloudevents_json import event_from_parts
 from meterhouse.domain.event import Event, IdHash, id_hash
+from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.position import Position
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import EventPage, EventPageQuestion, Repeat, StoredEvent
 
 MAX_STORED: Final = 100  # events that one id finds, and repeats listed of each
@@ -90,15 +90,14 @@ def event_page(client: Client, question: EventPageQuestion, settings: Mapping[st
     return EventPage(tuple([found[row] for row in map(tuple, places) if row in found]), total)
 
 
-def stored_events(
-    client: Client, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-) -> tuple[StoredEvent, ...]:
-    """The namespace's events with that id, of each source the newest, by source, each with its repeats."""
+def stored_events(client: Client, asked: EventLookup) -> tuple[StoredEvent, ...]:
+    """By source, each with its repeats."""
+    namespace, id, source = asked.namespace, asked.id, asked.source
     if source is None:
-        parameters = {"namespace": namespace, "id": event_id}
+        parameters = {"namespace": namespace, "id": id}
         rows = client.query(_BY_ID, parameters, column_formats=_RAW).result_rows
     else:
-        hashes = [id_hash(namespace, source, event_id, one) for one in tombstones.instants()]
+        hashes = [id_hash(namespace, source, id, one) for one in asked.tombstones.instants()]
         places = client.query(_FIRST_SEEN, {"id_hashes": hashes}).result_rows
         rows = sorted(_rows_at(client, namespace, places), key=_RECEIVED)[-1:]
     repeats = _repeats(client, [row[2] for row in rows])

@@ -24,9 +24,8 @@ from meterhouse.adapters.clickhouse.usage_sql import (
 from meterhouse.adapters.clickhouse.window_sql import windows_by_start
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.event_search import EventCount, EventSearch, EventStatistics
+from meterhouse.domain.event_search import EventCount, EventLookup, EventSearch, EventStatistics
 from meterhouse.domain.rollup import Reading, Readings
-from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
 from meterhouse.domain.usage import (
     Cells,
     DimensionCount,
@@ -133,12 +132,8 @@ class ClickHouseUsage:
     async def count(self, asked: EventStatistics) -> Sequence[EventCount]:
         return await self._run(lambda client: event_counts(client, asked, self._limits.settings()))
 
-    async def lookup(
-        self, namespace: str, event_id: str, source: str | None, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> Sequence[StoredEvent]:
-        return await self._pool.run(
-            lambda client: stored_events(client, namespace, event_id, source, tombstones)
-        )
+    async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
+        return await self._pool.run(lambda client: stored_events(client, asked))
 
     async def _columns(self, statement: Statement) -> Sequence[Sequence[Any]]:
         text, parameters, settings = statement.text, statement.parameters, self._limits.settings()
