@@ -57,10 +57,10 @@ def test_without_an_address_there_is_nothing_to_migrate() -> None:
 
 @pytest.mark.parametrize("command", [["migrate"], ["keys", "list"]])
 @pytest.mark.parametrize(
-    "url", [f"postgresql://meter:s3cret@127.0.0.1:{free_port()}/x", "postgresql:/meter:s3cret@x", "s3cret"]
+    "url", ["postgresql://meter:s3cret@127.0.0.1:{port}/x", "postgresql:/meter:s3cret@x", "s3cret"]
 )
 def test_a_failure_is_a_sentence_without_the_password(command: list[str], url: str) -> None:
-    done = _run(url, *command)
+    done = _run(url.format(port=free_port()), *command)
     assert done.returncode == 1
     assert done.stderr.startswith("meterhouse: ")
     assert "Traceback" not in done.stderr
