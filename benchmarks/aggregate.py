@@ -26,7 +26,7 @@ from benchmarks.report import show
 from benchmarks.workload import METRICS, counted, define, fill
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.assembly import worker_over
+from meterhouse.assembly.aggregator import worker_over
 from meterhouse.embedded import open_stores
 from meterhouse.stores import Stores
 from meterhouse.telemetry.instruments import AggregatorInstruments

@@ -29,15 +29,11 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.assembly import (
-    answers,
-    ingest_beside,
-    notifier_over,
-    publisher_over,
-    query_over,
-    retirement_over,
-    worker_over,
-)
+from meterhouse.assembly.aggregator import publisher_over, retirement_over, worker_over
+from meterhouse.assembly.ingest import ingest_beside
+from meterhouse.assembly.notifier import notifier_over
+from meterhouse.assembly.query import query_over
+from meterhouse.development import DEV_KEY, MERCHANT, PRODUCT
 from meterhouse.settings import ClickHouseSettings
 from meterhouse.stores import Stores, open_telemetry
 from meterhouse.telemetry.instruments import (
@@ -45,10 +41,6 @@ from meterhouse.telemetry.instruments import (
     QueryInstruments,
 )
 from meterhouse.telemetry.shown import Telemetry
-
-MERCHANT = "org_dev"
-PRODUCT = "prod_dev"
-DEV_KEY = "mh_dev"
 
 
 @asynccontextmanager
@@ -163,11 +155,11 @@ def _application(stores: Stores, shown: Telemetry) -> ASGIApp:
     checks = {
         "event log": lambda: stores.log.bounds(0),
         "catalog": stores.catalog.newest,
-        "ClickHouse": answers(stores.clickhouse),
+        "ClickHouse": stores.clickhouse.answers,
     }
     query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
     measured = Measured(query, QueryInstruments(shown.registry))
-    return ingest_beside(measured, stores.log, stores.catalog, shown)
+    return ingest_beside(measured, stores.log, stores.catalog.keys, shown)
 
 
 async def catch_up(stores: Stores) -> None:

@@ -11,7 +11,8 @@ import httpx
 
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.store import Catalog
-from meterhouse.assembly import holdings_of, reader_of_events, sales_of, subscribed_of, told_of
+from meterhouse.assembly.holdings import holdings_of
+from meterhouse.assembly.query import reader_of_events, sales_of, subscribed_of, told_of
 from meterhouse.domain.billable_metric import (
     BillableMetric,
     Definition,

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from aggregator.worker import Worker
 from meterhouse.adapters.stopping import Stop
-from meterhouse.distributed import Crew
+from meterhouse.distributed.crew import Crew
 from meterhouse.domain.errors import LogBroken
 from meterhouse.settings import AggregatorSettings
 from meterhouse.stores import Stores

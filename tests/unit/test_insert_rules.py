@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.protocol import InsertRules
 from meterhouse.adapters.clickhouse.tables import TOKEN_WINDOW
-from meterhouse.distributed import rules_of
+from meterhouse.distributed.crew import rules_of
 from meterhouse.settings import AggregatorSettings
 
 

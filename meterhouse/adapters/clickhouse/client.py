@@ -150,6 +150,10 @@ class ClickHousePool:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give_back, slot))
         return await _translated(future)
 
+    async def answers(self) -> None:
+        """Return if ClickHouse answers at all; raise as `run` does if not."""
+        await self.run(lambda client: client.command("SELECT 1"))
+
     def _work(self, slot: _Slot, work: Callable[[Client], R]) -> R:
         client = self._client_of(slot)
         try:

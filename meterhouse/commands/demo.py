@@ -7,28 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import msgspec
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from meterhouse.adapters.clock import SystemClock
+from meterhouse.development import DEV_KEY, PRODUCT
+from meterhouse.domain.errors import MeterhouseError
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, render
 from meterhouse.domain.position import parse_positions, render_positions
 
 CUSTOMERS = ("cus_atlas", "cus_borealis", "cus_cirrus", "cus_delta", "cus_ember")
 MODELS = ("swift-1", "swift-1-long", "deep-2", "vision-1")
 EVENT_TYPE = "demo.completion"
-PRODUCT = "prod_dev"
 BATCH = 500
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class DemoFailed(Exception):
+class DemoFailed(MeterhouseError):
     """The server did not do what the demo asked; the message says what it answered."""
 
 
@@ -41,12 +44,24 @@ class Sent:
     positions: str
 
 
-def run(console: Console, *, url: str, key: str, events: int, now: Instant) -> None:
-    """Send `events` events, then print what the server counted."""
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def demo(
+    events: Annotated[int, typer.Option(min=30, max=10_000_000, help="How many events to send.")] = 5_000,
+    url: Annotated[
+        str, typer.Option(envvar="METERHOUSE_DEMO_URL", help="A running server.")
+    ] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str, typer.Option(envvar="METERHOUSE_DEMO_KEY", help="A key of merchant org_dev.")
+    ] = DEV_KEY,
+) -> None:
+    """Send a day of AI-API usage to a running server and show what it counted."""
     headers = {"authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
         try:
-            _run(console, client, events=events, now=now)
+            _run(Console(), client, events=events, now=SystemClock().now())
         except httpx.TransportError as error:
             raise DemoFailed(
                 f"{url} does not answer ({error}); is `meterhouse dev` running there?"

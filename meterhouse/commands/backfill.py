@@ -4,26 +4,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from meterhouse.adapters.catalog.store import Catalog
+from meterhouse.commands.options import Data, catalog_of
 from meterhouse.domain.errors import NotFound
 from meterhouse.ports import VersionCatalog, VersionProgress
 
 _PAUSE: Final = 0.25  # seconds between two looks
 
+app = typer.Typer(
+    help="Changed definitions that are being counted over earlier events; also while servers run.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
-async def versions_of(catalog: Catalog) -> VersionCatalog:
+
+@app.command("list")
+def list_backfills(
+    watch: Annotated[bool, typer.Option("--watch", help="Show them until all are done.")] = False,
+    data: Data = None,
+) -> None:
+    """Show the definitions that are still being counted over earlier events, and how far they are."""
+
+    async def look() -> None:
+        async with catalog_of(data) as catalog:
+            await _show(await _versions_of(catalog), Console(), watch=watch)
+
+    asyncio.run(look())
+
+
+@app.command()
+def cancel(
+    metric: Annotated[str, typer.Argument(help="The billable metric, bm_…, as `list` shows it.")],
+    data: Data = None,
+) -> None:
+    """Give up a new definition; the billable metric is as the one before says again."""
+
+    async def give_up() -> int:
+        async with catalog_of(data) as catalog:
+            return await _cancel(await _versions_of(catalog), metric)
+
+    typer.echo(f"version {asyncio.run(give_up())} of {metric} is cancelled")
+
+
+async def _versions_of(catalog: Catalog) -> VersionCatalog:
     """The versions as they are counted from the catalog's log, or from the one that is counted furthest."""
     known = await catalog.log_ids()
     return catalog.versions(known[-1] if known else "")
 
 
-async def show(versions: VersionCatalog, console: Console, *, watch: bool) -> None:
+async def _show(versions: VersionCatalog, console: Console, *, watch: bool) -> None:
     """Print what is being counted; with `watch` follow it with a bar each until nothing is left."""
     building = await versions.building()
     if not building:
@@ -34,7 +70,7 @@ async def show(versions: VersionCatalog, console: Console, *, watch: bool) -> No
         console.print(_table(building, console))
 
 
-async def cancel(versions: VersionCatalog, metric: str) -> int:
+async def _cancel(versions: VersionCatalog, metric: str) -> int:
     """Cancel what is being built for the metric; its version. Raises NotFound and Conflict."""
     for one in await versions.building():
         definition = one.version.definition

@@ -10,17 +10,46 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from typing import Annotated
+
+import typer
 
 from meterhouse.adapters.clickhouse.blocks import empty_tables
 from meterhouse.adapters.data_folder import DataFolder
+from meterhouse.commands.kafka import needing_kafka
+from meterhouse.commands.options import Data, folder_of
 from meterhouse.domain.errors import LogBroken
 from meterhouse.embedded import catch_up, open_stores
+from meterhouse.settings import AggregatorSettings
 from meterhouse.stores import Stores
 
 Say = Callable[[str], None]
 
+app = typer.Typer(add_completion=False)
 
-async def run(folder: DataFolder, say: Say) -> None:
+
+@app.command()
+def rebuild(
+    data: Data = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget everything that is counted, and count the whole log anew; until then usage is too low.
+
+    For when catalog and ClickHouse contradict each other. In a distributed installation stop the aggregators
+    before, and start them after it.
+    """
+    if not yes:
+        typer.confirm("Everything that is counted will be deleted, and counted anew. Go on?", abort=True)
+    folder = folder_of(data)
+    if folder is None:
+        shared = needing_kafka("meterhouse.distributed.stores")
+        settle = AggregatorSettings().settle
+        asyncio.run(_rebuild_shared(shared.open_stores(), shared.require_idle, settle, typer.echo))
+    else:
+        asyncio.run(_rebuild(folder, typer.echo))
+
+
+async def _rebuild(folder: DataFolder, say: Say) -> None:
     """Empty the folder's tables and count its log. Raises FolderInUse while a server runs on it."""
     if not folder.log.exists():
         raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
@@ -31,7 +60,7 @@ async def run(folder: DataFolder, say: Say) -> None:
             await catch_up(stores)
 
 
-async def run_shared(
+async def _rebuild_shared(
     opening: AbstractAsyncContextManager[Stores],
     require_idle: Callable[[], Awaitable[None]],
     settle: timedelta,

@@ -1,4 +1,4 @@
-"""The commands `topics` and `deadletter`. Loaded only by them, since Kafka's driver is an extra."""
+"""What `topics` and `deadletter` do. Loaded only by them, since Kafka's driver is an extra."""
 
 from __future__ import annotations
 

@@ -7,21 +7,44 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
 from meterhouse.adapters.clickhouse.rollup_sql import ROLLED_UP
 from meterhouse.adapters.data_folder import DataFolder
+from meterhouse.commands.kafka import needing_kafka
+from meterhouse.commands.options import Data, folder_of
 from meterhouse.domain.errors import LogBroken
 from meterhouse.embedded import catch_up, open_stores
 from meterhouse.ports import Watermark
 from meterhouse.recount import recount
 from meterhouse.stores import Stores
 
-PATIENCE: Final = 120.0  # seconds that aggregators get to count what is uncounted
+_PATIENCE: Final = 120.0  # seconds that aggregators get to count what is uncounted
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def check(
+    data: Data = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds that running aggregators get to count what is uncounted.")
+    ] = _PATIENCE,
+) -> None:
+    """Reconcile log, events, metered events and rollups; exit 1 and name the rows where they differ."""
+    folder = folder_of(data)
+    if folder is None:
+        stores = needing_kafka("meterhouse.distributed.stores").open_stores()
+        clean = asyncio.run(_check_shared(stores, Console(), wait))
+    else:
+        clean = asyncio.run(_check(folder, Console()))
+    if not clean:
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +60,7 @@ class Findings:
         return not (self.reconciliation.total or self.others or self.broken)
 
 
-async def run(folder: DataFolder, console: Console) -> bool:
+async def _check(folder: DataFolder, console: Console) -> bool:
     """Print what was found; True if nothing differs. Raises FolderInUse while a server runs on the folder."""
     if not folder.log.exists():
         raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
@@ -46,8 +69,8 @@ async def run(folder: DataFolder, console: Console) -> bool:
             return _show(await find(stores), console)
 
 
-async def run_shared(
-    opening: AbstractAsyncContextManager[Stores], console: Console, patience: float = PATIENCE
+async def _check_shared(
+    opening: AbstractAsyncContextManager[Stores], console: Console, patience: float
 ) -> bool:
     """The same over stores that running services share, once these have counted what the log holds now.
 
