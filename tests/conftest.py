@@ -21,6 +21,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole is run by one worker more than there are cores, since many tests wait; a part by none."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        return min((os.cpu_count() or 1) + 1, 4)
+    config.option.dist = "no"
+    return 0
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """On CI a skipped test is a failure: every suite can run there."""
