@@ -1,88 +1,37 @@
-"""What the log on Kafka promises beyond the ports: other consumers, brokers that are away, retention."""
+"""What the log on Kafka promises beyond the ports: other consumers, crowds, retention."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from datetime import timedelta
 
 import anyio
 import anyio.to_thread
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
-from aiokafka.structs import ConsumerRecord
 
-from deploy.local.kafka import Cluster
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import decode_columns, encode
 from meterhouse.adapters.kafka import reader
 from meterhouse.adapters.kafka.dead_letters import SUFFIX, DeadLetter
-from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.partitioning import murmur2, partitions_of
 from meterhouse.adapters.kafka.servers import KafkaServers
-from meterhouse.adapters.kafka.topics import TopicPlan, create
 from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded, TooLarge
 from meterhouse.domain.event import Event
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, Entry, LogRecord
-from tests.servers.kafka import (
-    PATIENT,
-    TestTopic,
-    admin,
-    delete_and_make_anew,
-    delete_before,
-    running_cluster,
-)
+from meterhouse.ports import Bounds, LogRecord
+from tests.logged import PATIENCE, consumed, entry, eventually, opened, texts
+from tests.servers.kafka import PATIENT, TestTopic, admin, delete_and_make_anew, delete_before
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE = 30.0  # seconds; only a failing test waits that long
-IMPATIENT = DeliveryLimits(delivery_timeout=timedelta(seconds=2))
-
-
-def entry(text: str, key: str = "key", received_at: int = 1_777_640_400_123_000) -> Entry:
-    return Entry(key.encode(), text.encode(), received_at)
-
-
-def opened(topic: TestTopic, limits: DeliveryLimits = PATIENT) -> AbstractAsyncContextManager[KafkaLog]:
-    return KafkaLog.open(topic.servers, topic.name, SystemClock(), limits)
 
 
 @pytest.fixture
 async def log(kafka_topic: TestTopic) -> AsyncIterator[KafkaLog]:
     async with opened(kafka_topic) as log:
         yield log
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Return once `holds` does; nobody tells when Kafka has come round to something."""
-    with anyio.fail_after(PATIENCE):
-        while not await holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-
-async def texts(log: KafkaLog) -> list[str]:
-    """The values of every record, partition by partition."""
-    found: list[str] = []
-    for partition in await log.partitions():
-        first = (await log.bounds(partition)).first
-        found += [record.value.decode() for record in await log.read(partition, first, 1_000_000)]
-    return found
-
-
-async def consumed(topic: TestTopic, name: str, count: int) -> list[ConsumerRecord]:
-    """The first records of a topic as any consumer gets them."""
-    consumer = AIOKafkaConsumer(name, bootstrap_servers=topic.servers.bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        with anyio.fail_after(PATIENCE):
-            return [await consumer.getone() for _ in range(count)]
-    finally:
-        await consumer.stop()
 
 
 # --- what other consumers and producers see ---
@@ -322,88 +271,6 @@ async def test_no_broker_at_all_is_said_at_once() -> None:
     with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:1 does not answer"):
         async with KafkaLog.open(KafkaServers(bootstrap="127.0.0.1:1"), "any", SystemClock()):
             pytest.fail("it was opened")
-
-
-# --- brokers that are away ---
-
-
-@pytest.fixture(scope="module")
-def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A broker that this module may kill."""
-    with running_cluster(tmp_path_factory.mktemp("kafka-to-kill")) as cluster:
-        yield cluster
-
-
-async def test_while_the_broker_is_away_requests_fail_in_time_and_leave_nothing_but_what_was_on_its_way(
-    own_cluster: Cluster,
-) -> None:
-    topic = TestTopic(KafkaServers(bootstrap=own_cluster.bootstrap), "away")
-    await create(topic.servers, topic.name, TopicPlan(partitions=1, replicas=1, min_insync=1))
-    (broker,) = own_cluster.brokers
-    refused: list[str] = []
-
-    async def append(log: KafkaLog, text: str) -> None:
-        with anyio.fail_after(IMPATIENT.delivery_timeout.total_seconds() + 1), pytest.raises(LogUnavailable):
-            await log.append([entry(text)])
-        refused.append(text)
-
-    async with opened(topic, IMPATIENT) as log:
-        await log.append([entry("before")])
-        broker.kill()
-        async with anyio.create_task_group() as tasks:
-            for number in range(20):
-                tasks.start_soon(append, log, str(number))
-                await asyncio.sleep(0.01)
-        assert len(refused) == 20
-        broker.launch()
-        await anyio.to_thread.run_sync(own_cluster.wait_until_ready)
-
-        async def is_back() -> bool:
-            with suppress(LogUnavailable):
-                return bool(await log.append([entry("after")]))
-            return False
-
-        await eventually(is_back)
-        held = await texts(log)
-    assert held[0] == "before"
-    assert held[-1] == "after"
-    assert set(held[1:-1]) <= {"0", "after"}  # the one that was on its way
-
-
-async def test_a_broker_that_hangs_makes_requests_fail_in_time(own_cluster: Cluster) -> None:
-    topic = TestTopic(KafkaServers(bootstrap=own_cluster.bootstrap), "hangs")
-    await create(topic.servers, topic.name, TopicPlan(partitions=1, replicas=1, min_insync=1))
-    (broker,) = own_cluster.brokers
-    async with opened(topic, IMPATIENT) as log:
-        await log.append([entry("before")])
-        broker.pause()
-        try:
-            with anyio.fail_after(IMPATIENT.delivery_timeout.total_seconds() + 1):
-                with pytest.raises(LogUnavailable, match="in time"):
-                    await log.append([entry("unknown")])
-            with pytest.raises(LogUnavailable):
-                await log.bounds(0)
-        finally:
-            broker.resume()
-        with anyio.fail_after(PATIENCE):
-            await log.wait(0, 1, PATIENCE)
-        assert (await texts(log))[:2] == ["before", "unknown"]
-
-
-async def test_closing_does_not_wait_for_a_broker_that_is_gone(own_cluster: Cluster) -> None:
-    topic = TestTopic(KafkaServers(bootstrap=own_cluster.bootstrap), "gone")
-    await create(topic.servers, topic.name, TopicPlan(partitions=1, replicas=1, min_insync=1))
-    (broker,) = own_cluster.brokers
-    try:
-        with anyio.fail_after(PATIENCE):
-            async with opened(topic, IMPATIENT) as log:
-                await log.append([entry("before")])
-                broker.kill()
-                with pytest.raises(LogUnavailable):
-                    await log.append([entry("unknown")])
-    finally:
-        broker.launch()
-        await anyio.to_thread.run_sync(own_cluster.wait_until_ready)
 
 
 # --- a log that is not what it was ---
