@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +20,7 @@ from deploy.local.machine import NO_CERTIFICATES
 from tests.running import Server, clean_environment
 from tests.servers.distributed import Distributed
 
+_numbers: Final = count(1)
 _OLD: Final = "paygentic-sdk==0.2.16"
 _CACHE: Final = Path(__file__).parents[2] / ".cache" / "paygentic-sdk-0.2.16"
 
@@ -52,6 +54,12 @@ async def client(server: Running) -> AsyncIterator[Paygentic]:
             yield Paygentic(
                 server_url=server.url, bearer_auth=server.key, client=sync, async_client=asynchronous
             )
+
+
+@pytest.fixture
+def event_type() -> str:
+    """That no other test sends events of."""
+    return f"sdk.{next(_numbers)}"
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import count
 from typing import Any, Final
 
-import anyio
-import anyio.to_thread
 import pytest
 from paygentic_sdk import Paygentic, errors
 
 from tests.clients.conftest import Caller, Running
+from tests.clients.counted import FROM, TO, create_metric, usage_event
 
-_FROM: Final = datetime(2026, 5, 1, tzinfo=UTC)
-_TO: Final = datetime(2026, 6, 1, tzinfo=UTC)
 _names: Final = count(1)
-
-
-async def _until(read: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
-    """The client knows no positions, so its users poll."""
-    with anyio.fail_after(60):
-        while True:
-            answer = await read()
-            if done(answer):
-                return answer
-            await anyio.sleep(0.05)
-
-
-async def _metric(call: Caller, event_type: str, **fields: Any) -> Any:
-    wanted = {
-        "aggregation": "SUM",
-        "description": "d",
-        "merchant_id": "org_dev",
-        "name": "Tokens",
-        "unit": "tokens",
-        "event_type": event_type,
-        "product_id": "prod_dev",
-        "value_property": "$.tokens",
-        "group_by": {"model": "$.model"},
-    }
-    return await call("billable_metrics.create", **(wanted | fields))
-
-
-def _request(event_type: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "type": event_type,
-        "source": "svc",
-        "subject": "cus_1",
-        "data": {"tokens": 1500, "model": "gpt"},
-        "timestamp": _FROM + timedelta(hours=12, microseconds=123456),
-    } | fields
-
-
-@pytest.fixture
-def event_type() -> str:
-    return f"sdk.{next(_names)}"
 
 
 def test_the_client_is_the_published_one() -> None:
@@ -130,7 +84,7 @@ async def test_customers_are_created_read_listed_updated_and_deleted(call: Calle
 
 @pytest.mark.anyio
 async def test_features_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
-    metric = await _metric(call, event_type)
+    metric = await create_metric(call, event_type)
     product = await call("products.create", name=event_type, description="d", merchant_id="org_dev")
     wanted = {"key": "api_calls", "name": "API", "merchant_id": "org_dev", "product_id": product.id}
     named = {"billableMetricId": metric.id}
@@ -236,7 +190,7 @@ async def test_fees_are_created_read_listed_updated_and_deleted(call: Caller, ev
 
 @pytest.mark.anyio
 async def test_prices_are_created_read_listed_updated_and_deleted(call: Caller, event_type: str) -> None:
-    metric = await _metric(call, event_type)
+    metric = await create_metric(call, event_type)
     feature = await call(
         "features.create",
         key=event_type.replace(".", "-") + f"-{next(_names)}",
@@ -284,7 +238,7 @@ async def test_prices_are_created_read_listed_updated_and_deleted(call: Caller, 
 
 @pytest.mark.anyio
 async def test_plans_and_their_versions_are_managed(call: Caller, event_type: str) -> None:
-    product, metric = await _product(call, event_type), await _metric(call, event_type)
+    product, metric = await _product(call, event_type), await create_metric(call, event_type)
     wanted: dict[str, Any] = {"invoice_display_name": "p", "payment_term": "in_arrears", "model": "standard"}
     wanted |= {"properties": {"unit_price": "1"}, "billable_metric_id": metric.id}
     prices = [(await call("prices.create", **wanted)).id for _ in range(3)]
@@ -297,11 +251,11 @@ async def test_plans_and_their_versions_are_managed(call: Caller, event_type: st
         billing_cadence="P1M",
         prices=[prices[0], {"price_id": prices[1], "key": "api"}],
         credit_allocations=[{"pricing_unit_id": "pu_1", "amount": 100, "recurrence_period": "P1M"}],
-        billing_anchor=_FROM,
+        billing_anchor=FROM,
     )
     assert ([price.id for price in made.prices], made.billing_cadence) == (prices[:2], "P1M")
     assert (made.billing_version, made.default_tax_code, made.stable_price_ids) == (1, "eservice", True)
-    assert (made.version_transition.effective_date, made.billing_anchor) == ("end_of_current_period", _FROM)
+    assert (made.version_transition.effective_date, made.billing_anchor) == ("end_of_current_period", FROM)
     assert made.credit_allocations[0].amount == 100
     assert await call("plans.get", id=made.id) == made
     listed = await call("plans.list", request={"merchant_id": "org_dev", "product_id": product})
@@ -358,151 +312,22 @@ async def test_an_external_id_that_is_taken_is_a_typed_409(call: Caller, event_t
 
 
 @pytest.mark.anyio
-async def test_billable_metrics_are_created_read_listed_and_updated(call: Caller, event_type: str) -> None:
-    made = await _metric(call, event_type, event_from=_FROM)
-    assert (made.aggregation, made.unit, made.product_id) == ("SUM", "tokens", "prod_dev")
-    assert (made.event_type, made.value_property, made.group_by) == (
-        event_type,
-        "$.tokens",
-        {"model": "$.model"},
-    )
-    assert made.event_from == _FROM
-    assert await call("billable_metrics.get", id=made.id) == made
-    changed = await call("billable_metrics.update", id=made.id, name="n2", group_by=None, event_from=None)
-    assert (changed.name, changed.group_by, changed.event_from) == ("n2", None, None)
-    same = await call("billable_metrics.update", id=made.id)
-    assert same.name == "n2"
-    first = await call("billable_metrics.list", merchant_id="org_dev", limit=1)
-    assert len(first.data) == 1
-    listed = await call(
-        "billable_metrics.list",
-        merchant_id="org_dev",
-        product_id="prod_dev",
-        limit=100,
-        offset=max(0, first.pagination.total - 100),
-    )
-    assert made.id in [one.id for one in listed.data]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("aggregation", "usage"),
-    [("SUM", 60), ("COUNT", 3), ("AVG", 20), ("MIN", 10), ("MAX", 30), ("UNIQUE_COUNT", 3), ("LATEST", 30)],
-)
-async def test_every_aggregation_reads_back(
-    call: Caller, event_type: str, aggregation: str, usage: float
-) -> None:
-    value = None if aggregation == "COUNT" else "$.tokens"
-    metric = await _metric(call, event_type, aggregation=aggregation, value_property=value)
-    for hour, tokens in enumerate((10, 20, 30)):
-        await call(
-            "events.ingest",
-            request=_request(event_type, data={"tokens": tokens}, timestamp=_FROM + timedelta(hours=hour)),
-        )
-    answer = await _until(
-        lambda: call("billable_metrics.meter", id=metric.id, from_=_FROM, to=_TO, window_size="HOUR"),
-        lambda answer: len(answer.windowed_values) == 3,
-    )
-    assert answer.total_value == usage
-
-
-@pytest.mark.anyio
-async def test_usage_is_read_by_hour_grouped_and_filtered(call: Caller, event_type: str) -> None:
-    metric = await _metric(call, event_type)
-    for hour, model, tokens in ((0, "a", 1.5), (0, "b", 2), (3, "a", 4)):
-        accepted = await call(
-            "events.ingest",
-            request=_request(
-                event_type,
-                data={"tokens": tokens, "model": model},
-                timestamp=_FROM + timedelta(hours=hour),
-                idempotency_key=f"{event_type}/{hour}{model}",
-            ),
-        )
-        assert accepted.idempotency_key == f"{event_type}/{hour}{model}"
-    period = {"id": metric.id, "from_": _FROM, "to": _TO}
-    answer = await _until(
-        lambda: call("billable_metrics.meter", **period, window_size="HOUR", group_by="subject,model"),
-        lambda answer: answer.total_value == 7.5,
-    )
-    cells = [
-        (window.window_start, group.group_by["model"], window.value)
-        for window, group in zip(answer.windowed_values, answer.grouped_values, strict=True)
-    ]
-    assert cells == [(_FROM, "a", 1.5), (_FROM, "b", 2), (_FROM + timedelta(hours=3), "a", 4)]
-    filtered = await call("billable_metrics.meter", **period, filter_group_by=json.dumps({"model": "a"}))
-    assert filtered.total_value == 5.5
-    nobody = await call("billable_metrics.meter", **period, subject="cus_nobody")
-    assert nobody.total_value == 0
-    top = await call("billable_metrics.meter", **period, group_by="model", group_limit=1)
-    assert ([one.group_by for one in top.grouped_values], top.group_count) == ([{"model": "a"}], 2)
-    # The published guides pass naive datetimes.
-    naive = {"from_": _FROM.replace(tzinfo=None), "to": _TO.replace(tzinfo=None)}
-    assert (await call("billable_metrics.meter", id=metric.id, **naive)).total_value == 7.5
-
-
-@pytest.mark.anyio
-async def test_events_are_listed_as_they_were_sent(call: Caller, event_type: str) -> None:
-    metric = await _metric(call, event_type)
-    await call(
-        "events.ingest", request=_request(event_type, idempotency_key=f"{event_type}/k", external_id="x-1")
-    )
-    await call(
-        "events.ingest",
-        request={
-            "type": event_type,
-            "source": "svc",
-            "external_subject": "acme",
-            "data": {"tokens": 1},
-            "timestamp": _FROM,
-        },
-    )
-    period = {"id": metric.id, "from_": _FROM, "to": _TO}
-    listed = await _until(
-        lambda: call("billable_metrics.list_events", **period), lambda page: len(page.events) == 2
-    )
-    newest, oldest = listed.events
-    assert (newest.idempotency_key, newest.external_id) == (f"{event_type}/k", "x-1")
-    assert newest.data == {"tokens": 1500, "model": "gpt"}
-    assert newest.time == _FROM + timedelta(hours=12, microseconds=123456)
-    assert (oldest.subject, oldest.external_subject) == ("", "acme")
-    by_external_id = await call("billable_metrics.list_events", **period, external_id="x-1")
-    assert [one.idempotency_key for one in by_external_id.events] == [f"{event_type}/k"]
-    second = await call("billable_metrics.list_events", **period, limit=1, offset=1)
-    assert [one.external_subject for one in second.events] == ["acme"]
-    assert second.pagination.total == 2
-
-
-@pytest.mark.anyio
-async def test_a_repeated_idempotency_key_is_accepted_and_counts_once(call: Caller, event_type: str) -> None:
-    metric = await _metric(call, event_type)
-    for _ in range(3):
-        await call("events.ingest", request=_request(event_type, idempotency_key=f"{event_type}/k"))
-    await call("events.ingest", request=_request(event_type))
-    answer = await _until(
-        lambda: call("billable_metrics.meter", id=metric.id, from_=_FROM, to=_TO, group_by="model"),
-        lambda answer: answer.total_value >= 3000,
-    )
-    assert (answer.total_value, answer.grouped_values[0].event_count) == (3000, 2)
-
-
-@pytest.mark.anyio
 async def test_bad_fields_are_typed_400s_that_name_the_field(call: Caller) -> None:
     with pytest.raises(errors.BadRequest) as refused:
-        await _metric(call, "t", value_property="tokens")
+        await create_metric(call, "t", value_property="tokens")
     assert isinstance(refused.value.data, errors.ValidationErrorData)
     assert "valueProperty" in [one.field for one in refused.value.data.errors]
     with pytest.raises(errors.BadRequest):
-        await call("events.ingest", request=_request("t", external_id="not a legal id"))
+        await call("events.ingest", request=usage_event("t", external_id="not a legal id"))
     with pytest.raises(errors.BadRequest):
-        await call("billable_metrics.meter", id="bm_none", from_=_TO, to=_FROM)
+        await call("billable_metrics.meter", id="bm_none", from_=TO, to=FROM)
 
 
 @pytest.mark.anyio
 async def test_a_wrong_key_is_a_401(server: Running) -> None:
     with Paygentic(server_url=server.url, bearer_auth="nonsense") as stranger:
         with pytest.raises(errors.Error) as refused:
-            stranger.events.ingest(request=_request("t"))
+            stranger.events.ingest(request=usage_event("t"))
         assert refused.value.status_code == 401
         with pytest.raises(errors.Error) as refused:
             stranger.products.get(id="prod_dev")
@@ -512,10 +337,10 @@ async def test_a_wrong_key_is_a_401(server: Running) -> None:
 @pytest.mark.anyio
 async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
     with pytest.raises(errors.Error) as refused:
-        await _metric(call, "t", merchant_id="org_other")
+        await create_metric(call, "t", merchant_id="org_other")
     assert refused.value.status_code == 403
     with pytest.raises(errors.Error) as refused:
-        await call("events.ingest", request=_request("t", namespace="org_other"))
+        await call("events.ingest", request=usage_event("t", namespace="org_other"))
     assert refused.value.status_code == 403
 
 
@@ -525,8 +350,8 @@ async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
     [
         ("billable_metrics.get", {"id": "bm_none"}),
         ("billable_metrics.update", {"id": "bm_none", "name": "n"}),
-        ("billable_metrics.meter", {"id": "bm_none", "from_": _FROM, "to": _TO}),
-        ("billable_metrics.list_events", {"id": "bm_none", "from_": _FROM, "to": _TO}),
+        ("billable_metrics.meter", {"id": "bm_none", "from_": FROM, "to": TO}),
+        ("billable_metrics.list_events", {"id": "bm_none", "from_": FROM, "to": TO}),
         ("products.get", {"id": "prod_none"}),
         ("products.update", {"id": "prod_none", "name": "n"}),
         ("features.get", {"id": "feat_none"}),
@@ -546,7 +371,7 @@ async def test_another_merchant_in_a_request_is_a_403(call: Caller) -> None:
         ("costs.get_cost", {"id": "cst_none"}),
         ("costs.update_cost", {"id": "cst_none", "name": "n"}),
         ("costs.delete_cost", {"id": "cst_none"}),
-        ("costs.get_cost_summary", {"id": "cst_none", "from_": _FROM, "to": _TO}),
+        ("costs.get_cost_summary", {"id": "cst_none", "from_": FROM, "to": TO}),
         ("plans.get", {"id": "plan_none"}),
         ("plans.update", {"id": "plan_none", "name": "n"}),
         ("plans.list_available", {"customer_id": "cus_none"}),

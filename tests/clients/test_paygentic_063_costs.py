@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any, Final
 
-import anyio
 import pytest
 from paygentic_sdk import errors
 
 from tests.clients.conftest import Caller
+from tests.clients.counted import FROM, TO, until
 
 pytestmark = pytest.mark.anyio
 
-_FROM: Final = datetime(2026, 5, 1, tzinfo=UTC)
-_TO: Final = datetime(2026, 6, 1, tzinfo=UTC)
 _LATER: Final = datetime(2199, 1, 1, tzinfo=UTC)
-_names: Final = count(1)
-
-
-@pytest.fixture
-def event_type() -> str:
-    return f"costs.{next(_names)}"
-
-
-async def _until(read: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
-    """The client knows no positions, so its users poll."""
-    with anyio.fail_after(60):
-        while True:
-            answer = await read()
-            if done(answer):
-                return answer
-            await anyio.sleep(0.05)
 
 
 async def _cost(call: Caller, event_type: str, **fields: Any) -> Any:
@@ -58,7 +38,7 @@ async def _used(call: Caller, event_type: str, subject: str, *, hour: int, model
         "source": "svc",
         "subject": subject,
         "data": {"tokens": tokens, "model": model},
-        "timestamp": _FROM + timedelta(hours=hour),
+        "timestamp": FROM + timedelta(hours=hour),
     }
     await call("events.ingest", request=wanted)
 
@@ -98,8 +78,8 @@ async def test_costs_are_summed_up_and_reported(call: Caller, event_type: str) -
     calls = await _cost(call, event_type, **counted)
     for hour, model, tokens in ((0, "a", 1500), (0, "b", 500), (3, "a", 1000)):
         await _used(call, event_type, f"{event_type}.{model}", hour=hour, model=model, tokens=tokens)
-    period = {"from_": _FROM, "to": _TO}
-    summary = await _until(
+    period = {"from_": FROM, "to": TO}
+    summary = await until(
         lambda: call("costs.get_cost_summary", id=cost.id, **period, group_by="model", window="HOUR"),
         lambda answer: answer.total_quantity == 3000,
     )
@@ -109,11 +89,11 @@ async def test_costs_are_summed_up_and_reported(call: Caller, event_type: str) -
         ({"model": "b"}, 1),
     ]
     assert [(one.window_start, one.cost) for one in summary.time_series] == [
-        (_FROM, 4),
-        (_FROM + timedelta(hours=3), 2),
+        (FROM, 4),
+        (FROM + timedelta(hours=3), 2),
     ]
     both = {**period, "cost_id": [cost.id, calls.id]}
-    report = await _until(
+    report = await until(
         lambda: call("costs.get_cost_report", **both, group_by="customer", window_size="DAY"),
         lambda answer: answer.total_cost == 9,
     )
@@ -168,7 +148,7 @@ async def _buyer(call: Caller, name: str, price: str) -> str:
 
 async def test_revenue_and_profit_are_read(call: Caller, event_type: str) -> None:
     customer = await _buyer(call, event_type, "10.00")
-    period = {"start_time": _FROM, "end_time": _LATER, "customer_id": customer}
+    period = {"start_time": FROM, "end_time": _LATER, "customer_id": customer}
     revenue = await call("revenue.get", **period, group_by="customer", bucket_width="week")
     assert (revenue.net_revenue, revenue.invoices.outstanding.count) == ("10.00", 1)
     assert [(one.group_label, one.outstanding.amount) for one in revenue.group_breakdown] == [
@@ -179,12 +159,12 @@ async def test_revenue_and_profit_are_read(call: Caller, event_type: str) -> Non
     assert [one.net_revenue for one in by_currency.currency_breakdown] == ["10.00"]
     await _cost(call, event_type)
     await _used(call, event_type, customer, hour=1, model="a", tokens=1500)
-    whole = {"merchant_id": "org_dev", "from_": _FROM, "to": _LATER}
+    whole = {"merchant_id": "org_dev", "from_": FROM, "to": _LATER}
 
     async def row() -> Any:
         summary = await call("profitability.get_profitability", **whole, top_n=100, exclude_empty=True)
         return next(one for one in summary.rows if one.customer_id == customer)
 
-    found = await _until(row, lambda one: one.cost_data == "recorded")
+    found = await until(row, lambda one: one.cost_data == "recorded")
     figures = (found.net_revenue, found.total_cost, found.profit, found.margin_pct)
     assert figures == ("10.00", "3.00", "7.00", "70.00")
