@@ -12,6 +12,7 @@ from meterhouse.adapters.clickhouse.news import ClickHouseNews
 from meterhouse.adapters.clickhouse.phases import ClickHousePhases
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.receivers.carrier import HttpCarrier
+from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.assembly.holdings import holdings_of, limits_of
 from meterhouse.domain.instant import microseconds
 from meterhouse.settings import FaultSettings, QuerySettings, WebhookSettings
@@ -44,12 +45,8 @@ async def notifier_over(stores: Stores, shown: Telemetry) -> AsyncIterator[Seque
         sweep=microseconds(settings.sweep),
         fault=fault,
     )
-    async with HttpCarrier.open(
-        clock,
-        timeout=settings.timeout,
-        allow_http=settings.allow_http,
-        allow_private=settings.allow_private,
-    ) as carrier:
+    rules = UrlRules(settings.allow_http, settings.allow_private)
+    async with HttpCarrier.open(clock, rules, timeout=settings.timeout) as carrier:
         courier = Courier(
             outbox=stores.catalog.deliveries,
             carrier=carrier,

@@ -14,6 +14,7 @@ import pytest
 
 from meterhouse.adapters.receivers.carrier import HttpCarrier
 from meterhouse.adapters.receivers.network import CheckedNetwork, RefusedAddress, SocketOption
+from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.domain.instant import HOUR, SECOND, parse
 from meterhouse.domain.webhook import Answer, Answered, Unanswered
 from tests.fakes_query import NOW
@@ -68,9 +69,8 @@ class Canned:
 
 
 async def carried(url: str, *, seconds: float = 5.0, private: bool = True, http: bool = True) -> Answer:
-    async with HttpCarrier.open(
-        StoppedClock(), timeout=timedelta(seconds=seconds), allow_http=http, allow_private=private
-    ) as carrier:
+    rules = UrlRules(allow_http=http, allow_private=private)
+    async with HttpCarrier.open(StoppedClock(), rules, timeout=timedelta(seconds=seconds)) as carrier:
         return await carrier.carry(url, {"webhook-id": "msg_1", "content-type": "application/json"}, b'{""}')
 
 
@@ -240,7 +240,7 @@ class Network(httpcore.AsyncNetworkBackend):
 async def asked(names: Names, network: Network) -> Answer:
     checked = CheckedNetwork(resolve=names, inner=network)
     async with httpcore.AsyncConnectionPool(network_backend=checked) as connections:
-        carrier = HttpCarrier(connections, StoppedClock(), timeout=timedelta(seconds=5), allow_http=False)
+        carrier = HttpCarrier(connections, StoppedClock(), UrlRules(), timeout=timedelta(seconds=5))
         return await carrier.carry("https://hooks.example.com:8443/x", {}, b"{}")
 
 

@@ -13,6 +13,7 @@ import anyio
 import httpcore
 
 from meterhouse.adapters.receivers.network import CheckedNetwork, RefusedAddress
+from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.domain.instant import SECOND, Instant, from_datetime
 from meterhouse.domain.webhook import Answer, Answered, Unanswered
 from meterhouse.ports import Clock
@@ -27,22 +28,21 @@ class HttpCarrier:
     """Implements Carrier over HTTP/1.1. `timeout` is for a whole attempt, names and TLS included."""
 
     def __init__(
-        self, connections: httpcore.AsyncConnectionPool, clock: Clock, *, timeout: timedelta, allow_http: bool
+        self, connections: httpcore.AsyncConnectionPool, clock: Clock, rules: UrlRules, *, timeout: timedelta
     ) -> None:
         self._connections = connections
         self._clock = clock
+        self._schemes = rules.schemes
         self._seconds = timeout.total_seconds()
-        self._schemes = ("http", "https") if allow_http else ("https",)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
         clock: Clock,
+        rules: UrlRules,
         *,
         timeout: timedelta,
-        allow_http: bool = False,
-        allow_private: bool = False,
         trust: ssl.SSLContext | None = None,
     ) -> AsyncIterator[HttpCarrier]:
         """Connections that are closed in the end; `trust` has other certificate authorities than usual."""
@@ -51,9 +51,9 @@ class HttpCarrier:
             max_connections=None,
             max_keepalive_connections=100,
             keepalive_expiry=15.0,
-            network_backend=CheckedNetwork(allow_private),
+            network_backend=CheckedNetwork(rules.allow_private),
         ) as connections:
-            yield cls(connections, clock, timeout=timeout, allow_http=allow_http)
+            yield cls(connections, clock, rules, timeout=timeout)
 
     async def carry(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if url.partition(":")[0].lower() not in self._schemes:

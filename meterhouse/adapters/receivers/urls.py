@@ -16,9 +16,13 @@ class UrlRules:
     allow_http: bool = False
     allow_private: bool = False
 
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Those that are allowed."""
+        return ("http", "https") if self.allow_http else ("https",)
+
     def refusal(self, url: str) -> str | None:
         """What is wrong with the URL, in words for whoever chose it; None where nothing is."""
-        schemes = ("http", "https") if self.allow_http else ("https",)
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -26,8 +30,8 @@ class UrlRules:
             return "is not a URL"
         if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
             return "must be a URL of printable ASCII; write other characters percent-encoded"
-        if parts.scheme not in schemes or not parts.hostname or port == 0:
-            return f"must be a URL such as {schemes[-1]}://example.com/webhooks"
+        if parts.scheme not in self.schemes or not parts.hostname or port == 0:
+            return "must be a URL such as https://example.com/webhooks"
         if parts.username is not None or parts.password is not None or parts.fragment:
             return "must have no user, password or fragment"
         return None if self.allow_private else _private(parts)
