@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 
@@ -12,6 +13,7 @@ import msgspec
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.instant import render
 from meterhouse.domain.matching import plain
+from meterhouse.domain.rollup import Numerals
 from meterhouse.domain.usage import Cells, GroupTotal, Usage
 from meterhouse.domain.window import Window, WindowSize
 from query.answers import exact
@@ -45,7 +47,7 @@ def usage_body(
     shown = groups if page is None else groups[page.offset : page.offset + page.limit]
     if window_size is not None:
         cells = only(usage.cells, None if page is None else {one.group for one in shown})
-        values = list(map(plain, cells.readings.values(aggregation)))
+        values = _texts(cells.readings.values(aggregation))
         body["windowedValues"] = _windowed(cells.windows, values)
         if group_by:
             body["groupedValues"] = _grouped(group_by, cells.groups, values, cells.readings.counts)
@@ -69,6 +71,10 @@ def only(cells: Cells, groups: set[Group] | None) -> Cells:
 
 
 # An answer has tens of thousands of cells: as objects to encode they would take four times as long.
+
+
+def _texts(values: Sequence[Decimal]) -> Sequence[str]:
+    return values.texts if isinstance(values, Numerals) else list(map(plain, values))
 
 
 def _windowed(windows: Sequence[Window | None], values: Sequence[str]) -> msgspec.Raw:

@@ -109,6 +109,27 @@ def average(total: Decimal, count: int) -> Decimal:
 
 
 @dataclass(frozen=True, slots=True)
+class Numerals(Sequence[Decimal]):
+    """Numbers as the plain text that a store gave (matching.plain), each read when it is asked for."""
+
+    texts: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, place: int) -> Decimal: ...
+    @overload
+    def __getitem__(self, place: slice) -> Numerals: ...
+    def __getitem__(self, place: int | slice) -> Decimal | Numerals:
+        found = self.texts[place]
+        return Decimal(found) if isinstance(found, str) else Numerals(found)
+
+    def __iter__(self) -> Iterator[Decimal]:
+        return map(Decimal, self.texts)
+
+
+@dataclass(frozen=True, slots=True)
 class Readings(Sequence[Reading]):
     """Readings field by field, each made when it is asked for: an answer has tens of thousands.
 

@@ -23,8 +23,9 @@ from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, to_datetime
+from meterhouse.domain.matching import plain
 from meterhouse.domain.position import Position
-from meterhouse.domain.rollup import Latest, Reading, RollupState
+from meterhouse.domain.rollup import Latest, Numerals, Reading, RollupState
 from meterhouse.domain.usage import (
     Cells,
     DimensionCount,
@@ -141,6 +142,19 @@ async def test_usage_equals_a_recomputation_from_every_event(
         )
         found = await reader.usage(question)
         assert shown(aggregation, found) == shown(aggregation, recomputed(question, events)), question
+
+
+@pytest.mark.anyio
+async def test_sums_come_as_the_plain_text_of_their_numbers(clickhouse: ClickHousePool) -> None:
+    events, one = metered_events(seed=6), definition(Aggregation.SUM)
+    await store(clickhouse, [(one, events)])
+    question = UsageQuestion(
+        definition=one, period=PERIODS[0], window_size=WindowSize.MINUTE, group_by=("model",)
+    )
+    sums = (await ClickHouseUsage(clickhouse).usage(question)).cells.readings.values(Aggregation.SUM)
+    assert isinstance(sums, Numerals)
+    assert any("." in text for text in sums.texts)
+    assert list(sums.texts) == list(map(plain, sums))
 
 
 @pytest.mark.anyio

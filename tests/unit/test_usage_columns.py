@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from meterhouse.domain.billable_metric import Aggregation
-from meterhouse.domain.rollup import Reading, Readings
+from meterhouse.domain.rollup import Numerals, Reading, Readings
 from meterhouse.domain.usage import Cells, UsageCell
 from meterhouse.domain.window import Window
 
@@ -37,6 +37,16 @@ def test_what_was_not_read_is_as_in_a_reading_of_nothing(aggregation: Aggregatio
     readings = Readings({"count": [2, 1]})
     assert list(readings) == [Reading(2), Reading(1)]
     assert list(readings.values(aggregation)) == [one.value(aggregation) for one in readings]
+
+
+def test_numbers_of_which_there_is_the_text_are_what_it_says() -> None:
+    numbers, texts = [Decimal("1.5"), Decimal(-20), Decimal(0)], ["1.5", "-20", "0"]
+    numerals = Numerals(texts)
+    assert (list(numerals), len(numerals), numerals[1]) == (numbers, 3, numbers[1])
+    assert (list(numerals[1:]), numerals[1:].texts) == (numbers[1:], texts[1:])
+    assert list(Readings({"sum": numerals, "count": [1, 2, 3]})) == [
+        Reading(count, number) for count, number in zip([1, 2, 3], numbers, strict=True)
+    ]
 
 
 def test_cells_are_what_they_are_of() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
 from meterhouse.adapters.clickhouse.binding import Binding
@@ -17,6 +16,7 @@ from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.block import Table
 from meterhouse.domain.condition import ALWAYS, SUBJECT, Prefix, names_in
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant
+from meterhouse.domain.rollup import Numerals
 from meterhouse.domain.usage import TextsQuestion, UsageQuestion
 from meterhouse.domain.window import Window, WindowSize
 
@@ -60,7 +60,7 @@ class State:
 
     def read(self, column: Sequence[Any]) -> Sequence[Any]:
         """The values in a column of the answer."""
-        return [Decimal(text) for text in column] if self.is_text else column
+        return Numerals(column) if self.is_text else column
 
 
 COUNT: Final = State("count", "count AS s_count", "toUInt64(1) AS s_count", "sum(s_count)")
