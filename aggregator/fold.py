@@ -21,7 +21,7 @@ from meterhouse.domain.block import (
 )
 from meterhouse.domain.disposition import Disposition
 from meterhouse.domain.event import EventColumns, Facts, IdHash, alias_of
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 
 
 def fold(

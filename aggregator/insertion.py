@@ -27,7 +27,7 @@ from aggregator.protocol import (
 from aggregator.spans import BatchSpans
 from meterhouse.domain.block import Block, Table
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.ports import BlockStore, Progress, ProgressLedger
+from meterhouse.ports.counting import BlockStore, Progress, ProgressLedger
 from meterhouse.telemetry.instruments import AggregatorInstruments
 
 # A backfill writes neither events nor identities.

@@ -21,7 +21,7 @@ from enum import IntEnum, auto
 from typing import Final, NamedTuple, assert_never
 
 from meterhouse.domain.block import Block
-from meterhouse.ports import Progress
+from meterhouse.ports.counting import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

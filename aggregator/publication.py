@@ -10,7 +10,7 @@ import structlog
 
 from meterhouse.adapters.stopping import Stop, wait_for
 from meterhouse.domain.errors import Unavailable
-from meterhouse.ports import MetricDirectory, MetricPublication, PublishedMetric, Serving
+from meterhouse.ports.metrics import MetricDirectory, MetricPublication, PublishedMetric, Serving
 
 EVERY: Final = 5.0  # seconds between two looks
 GONE: Final = 0  # no version: what is counted no more has none to read

@@ -9,7 +9,7 @@ import structlog
 
 from meterhouse.adapters.stopping import Stop, wait_for
 from meterhouse.domain.errors import Unavailable
-from meterhouse.ports import MetricPublication, RetiredVersions, VersionRows
+from meterhouse.ports.metrics import MetricPublication, RetiredVersions, VersionRows
 
 EVERY: Final = 5.0  # seconds between two looks
 

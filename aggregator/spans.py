@@ -11,7 +11,8 @@ from typing import Final
 from meterhouse.adapters.cloudevents_json import trace_contexts
 from meterhouse.domain.block import Block
 from meterhouse.domain.event import EventColumns
-from meterhouse.ports import LogRecord, Progress
+from meterhouse.ports.counting import Progress
+from meterhouse.ports.log import LogRecord
 from meterhouse.telemetry.spans import (
     DESTINATION,
     MESSAGING,

@@ -28,18 +28,16 @@ from meterhouse.domain.errors import Fenced, LogBroken, Unavailable
 from meterhouse.domain.event import EventColumns
 from meterhouse.domain.instant import SECOND, Instant
 from meterhouse.domain.tombstone import Tombstones
-from meterhouse.ports import (
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.counting import (
     Backfill,
     BlockStore,
-    Clock,
-    DeadLetters,
     Definitions,
     EventArchive,
-    LogReader,
-    LogRecord,
     Progress,
     ProgressLedger,
 )
+from meterhouse.ports.log import DeadLetters, LogReader, LogRecord
 from meterhouse.telemetry.instruments import AggregatorInstruments
 
 R = TypeVar("R")

@@ -22,7 +22,7 @@ from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topics import TopicPlan, create
 from meterhouse.domain.event import Event
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 from meterhouse.settings import KafkaSettings
 
 _BATCH = 100

@@ -19,7 +19,7 @@ from meterhouse.domain.event import Event
 from meterhouse.domain.instant import HOUR, parse
 from meterhouse.domain.usage import UsageQuestion
 from meterhouse.domain.window import Window
-from meterhouse.ports import LogWriter
+from meterhouse.ports.log import LogWriter
 
 METRICS: Final = (
     ("bm_tokens", Aggregation.SUM, "$.tokens", {"model": "$.model", "region": "$.region"}),

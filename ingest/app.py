@@ -21,7 +21,9 @@ from meterhouse.adapters.http.errors import Answer, MethodNotAllowed, error_body
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.event import Event
 from meterhouse.domain.position import Position, render_positions
-from meterhouse.ports import Clock, KeyRing, LogWriter
+from meterhouse.ports.catalog import KeyRing
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.log import LogWriter
 from meterhouse.telemetry.instruments import IngestInstruments
 from meterhouse.telemetry.request_id import HEADER as REQUEST_ID
 from meterhouse.telemetry.request_id import begin_request

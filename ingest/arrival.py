@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ingest.limits import Limits
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 
 
 class ReceiveTimes:

@@ -14,7 +14,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.shards import ShardPools
 from meterhouse.domain.errors import Invalid
-from meterhouse.ports import DeadLetters, LogReader, LogWriter
+from meterhouse.ports.log import DeadLetters, LogReader, LogWriter
 from meterhouse.settings import CatalogSettings, ClickHouseSettings, TelemetrySettings
 from meterhouse.telemetry.shown import Telemetry
 from meterhouse.telemetry.spans import Spans

@@ -17,9 +17,9 @@ from meterhouse.domain.errors import Unavailable
 from meterhouse.domain.instant import DAY, MINUTE, SECOND, Instant
 from meterhouse.domain.webhook import Answer, Attempt, Parcel, Unanswered
 from meterhouse.domain.webhook_signature import signed_headers
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.webhooks import Carrier, Outbox
 from meterhouse.telemetry.instruments import NotifierInstruments
-from meterhouse.webhook_ports import Carrier, Outbox
 
 CROWD: Final = 8  # attempts at one endpoint at once, after which others go first
 _PATIENCE: Final = (0.1, 1.0, 5.0)  # seconds between attempts to write down how an attempt went

@@ -22,9 +22,11 @@ from meterhouse.domain.errors import Rejected, Unavailable
 from meterhouse.domain.instant import LATEST, SECOND, Instant
 from meterhouse.domain.look import Finding, Span, findings, instants_of, next_change, span_of
 from meterhouse.domain.webhook import Notice
-from meterhouse.ports import Clock, UsageNews, Watermark
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.counting import Watermark
+from meterhouse.ports.usage import UsageNews
+from meterhouse.ports.webhooks import LogSpan, Look, LookCatalog, Looked, Observer
 from meterhouse.telemetry.instruments import NotifierInstruments
-from meterhouse.webhook_ports import LogSpan, Look, LookCatalog, Looked, Observer
 
 PAGE: Final = 100  # entitlements that one look at usage is over
 OFFSETS: Final = 500_000  # of a partition that are asked at once for whose they are

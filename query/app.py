@@ -10,23 +10,15 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from meterhouse.adapters.http.request_id import Identified
-from meterhouse.entitlement_ports import Holdings
-from meterhouse.link_ports import LinkCatalog
-from meterhouse.ports import (
-    Clock,
-    CustomerCatalog,
-    EventReader,
-    KeyRing,
-    MetricCatalog,
-    MetricDirectory,
-    PhaseReader,
-    ProductCatalog,
-    UsageReader,
-    VersionCatalog,
-    Watermark,
-)
-from meterhouse.reset_ports import ResetCatalog
-from meterhouse.sales_ports import FeatureCatalog
+from meterhouse.ports.catalog import CustomerCatalog, KeyRing, ProductCatalog
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.counting import Watermark
+from meterhouse.ports.entitlements import Holdings
+from meterhouse.ports.links import LinkCatalog
+from meterhouse.ports.metrics import MetricCatalog, MetricDirectory, VersionCatalog
+from meterhouse.ports.resets import ResetCatalog
+from meterhouse.ports.sales import FeatureCatalog
+from meterhouse.ports.usage import EventReader, PhaseReader, UsageReader
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
 from query import (

@@ -9,23 +9,14 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from meterhouse.adapters.receivers.urls import UrlRules
-from meterhouse.entitlement_ports import Holdings
-from meterhouse.link_ports import LinkCatalog
-from meterhouse.ports import (
-    Clock,
-    CustomerCatalog,
-    EventReader,
-    KeyRing,
-    MetricCatalog,
-    MetricDirectory,
-    PhaseReader,
-    ProductCatalog,
-    UsageReader,
-    VersionCatalog,
-    Watermark,
-)
-from meterhouse.reset_ports import ResetCatalog
-from meterhouse.sales_ports import (
+from meterhouse.ports.catalog import CustomerCatalog, KeyRing, ProductCatalog
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.counting import Watermark
+from meterhouse.ports.entitlements import Holdings
+from meterhouse.ports.links import LinkCatalog
+from meterhouse.ports.metrics import MetricCatalog, MetricDirectory, VersionCatalog
+from meterhouse.ports.resets import ResetCatalog
+from meterhouse.ports.sales import (
     CostCatalog,
     FeatureCatalog,
     FeeCatalog,
@@ -35,14 +26,15 @@ from meterhouse.sales_ports import (
     PriceCatalog,
     ReferenceCatalog,
 )
-from meterhouse.subscription_ports import (
+from meterhouse.ports.subscriptions import (
     PriceIntervalCatalog,
     ReconciliationCatalog,
     SubscriptionCatalog,
     TestClockCatalog,
     VersionMigrationCatalog,
 )
-from meterhouse.webhook_ports import DeliveryCatalog, EndpointCatalog, WebhookCatalog
+from meterhouse.ports.usage import EventReader, PhaseReader, UsageReader
+from meterhouse.ports.webhooks import DeliveryCatalog, EndpointCatalog, WebhookCatalog
 from query.snapshots import Snapshots
 from query.stale import Earlier
 from query.turns import Turns

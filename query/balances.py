@@ -14,7 +14,8 @@ from meterhouse.domain.instant import Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.position import Position
 from meterhouse.domain.rollup import Reading
-from meterhouse.ports import PhaseReader, Serving
+from meterhouse.ports.metrics import Serving
+from meterhouse.ports.usage import PhaseReader
 from query.backend import Backend, Measuring
 from query.freshness import Patience
 from query.reading import steady_some

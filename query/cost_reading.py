@@ -10,7 +10,7 @@ from meterhouse.domain.cost import Cost
 from meterhouse.domain.position import Position
 from meterhouse.domain.usage import Usage, UsageQuestion
 from meterhouse.domain.window import Window, WindowSize
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.backend import Backend
 from query.cost_groups import Counted
 from query.freshness import Patience

@@ -13,7 +13,7 @@ from meterhouse.domain.calendar import period_before
 from meterhouse.domain.condition import SUBJECT
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.window import Window
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.cost_groups import Counted, folded, groups_of, ranked

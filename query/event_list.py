@@ -17,7 +17,7 @@ from meterhouse.domain.event_search import EventFilter, EventPlace, EventSearch
 from meterhouse.domain.instant import EARLIEST, LATEST, Instant
 from meterhouse.domain.usage import StoredEvent
 from meterhouse.domain.window import Window
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor

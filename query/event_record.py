@@ -27,7 +27,7 @@ from meterhouse.domain.event_search import EventLookup
 from meterhouse.domain.instant import render
 from meterhouse.domain.matching import MISSING, outcome_of, plain
 from meterhouse.domain.usage import Repeat, StoredEvent
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.event_usage import usage_around

@@ -10,7 +10,7 @@ from meterhouse.domain.instant import Instant, render
 from meterhouse.domain.matching import plain
 from meterhouse.domain.usage import UsageQuestion
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import UsageReader
+from meterhouse.ports.usage import UsageReader
 
 
 async def usage_around(

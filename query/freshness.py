@@ -12,7 +12,7 @@ from fastapi import Depends, Header
 from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Invalid, NotYetCounted
 from meterhouse.domain.position import Position, parse_positions, render_positions
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.backend import Backend
 from query.fields import AfterText
 

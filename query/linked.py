@@ -25,8 +25,9 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
-from meterhouse.ports import CustomerCatalog, UsageReader
-from meterhouse.reset_ports import ResetCatalog
+from meterhouse.ports.catalog import CustomerCatalog
+from meterhouse.ports.resets import ResetCatalog
+from meterhouse.ports.usage import UsageReader
 
 
 @dataclass(frozen=True, slots=True)

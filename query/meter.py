@@ -17,7 +17,7 @@ from meterhouse.domain.errors import Invalid
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import Usage, UsageQuestion
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
 from query.fields import After, Between, Timestamp, checked_id

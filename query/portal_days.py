@@ -14,7 +14,7 @@ from meterhouse.domain.instant import DAY, Instant
 from meterhouse.domain.period_usage import running_values
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.window import Window
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.backend import Backend
 from query.balances import Standing, read_phases
 from query.reading import steady_some

@@ -11,7 +11,7 @@ from meterhouse.domain.errors import Invalid, StoreUnavailable
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position, render_positions
 from meterhouse.domain.window import Window
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.backend import Backend, Measuring
 from query.freshness import Patience
 

@@ -13,7 +13,9 @@ import anyio
 from meterhouse.domain.instant import LATEST, MINUTE, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
-from meterhouse.ports import Changed, Clock, PhaseReader, UsageNews, Watermark
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.counting import Watermark
+from meterhouse.ports.usage import Changed, PhaseReader, UsageNews
 
 # A replica may lag behind the watermark, and be without what that says is there; one node never is.
 KEPT_OF_REPLICAS: Final = SECOND

@@ -9,8 +9,9 @@ from meterhouse.domain.entitlement import require_bearable
 from meterhouse.domain.holding import GivenGrant, Holding
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.look import Sighting
-from meterhouse.entitlement_ports import Holdings
-from meterhouse.ports import MetricCatalog, PhaseReader
+from meterhouse.ports.entitlements import Holdings
+from meterhouse.ports.metrics import MetricCatalog
+from meterhouse.ports.usage import PhaseReader
 from query.balances import standings_at
 from query.entitlement_body import detail
 from query.snapshots import Snapshots

@@ -11,7 +11,7 @@ import anyio
 
 from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.domain.instant import HOUR, Instant, render
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 
 _SECONDS: Final = 1.0
 _LONGEST: Final = HOUR

@@ -14,7 +14,7 @@ from meterhouse.domain.condition import SUBJECT
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import EARLIEST, LATEST
 from meterhouse.domain.usage import DimensionCount, TextCount, TextsQuestion
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor

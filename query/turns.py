@@ -23,7 +23,7 @@ from meterhouse.domain.usage import (
     UsageQuestion,
 )
 from meterhouse.domain.window import Window
-from meterhouse.ports import UsageReader
+from meterhouse.ports.usage import UsageReader
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from meterhouse.adapters.tables import arrow_stream, csv_text
 from meterhouse.domain.billable_metric import Definition
 from meterhouse.domain.condition import names_in
 from meterhouse.domain.position import Position
-from meterhouse.ports import Serving
+from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.fields import After, checked_id

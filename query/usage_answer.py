@@ -13,7 +13,8 @@ from meterhouse.domain.matching import plain
 from meterhouse.domain.rollup import EXACT, Reading
 from meterhouse.domain.usage import Usage, UsageCell, UsageQuestion
 from meterhouse.domain.window import Window
-from meterhouse.ports import Serving, UsageReader
+from meterhouse.ports.metrics import Serving
+from meterhouse.ports.usage import UsageReader
 from query.usage_asked import UsageAsked, moment
 from query.usage_groups import Group, GroupPage, page_of
 

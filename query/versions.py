@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from meterhouse.ports import VersionProgress
+from meterhouse.ports.metrics import VersionProgress
 from query.answers import failures
 from query.backend import Backend, Merchant, Ports
 from query.fields import checked_id

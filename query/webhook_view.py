@@ -19,7 +19,7 @@ from meterhouse.domain.webhook import (
     NoticeType,
     PastAttempt,
 )
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 from query.portal_words import Moment, moment, to_the_second
 
 ROWS: Final = 20  # deliveries on a page

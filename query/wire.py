@@ -18,7 +18,7 @@ from meterhouse.domain.billable_metric import Aggregation, BillableMetric, Produ
 from meterhouse.domain.customer import Consumer, Customer, missing_for_tax
 from meterhouse.domain.feature import Feature, FeatureType
 from meterhouse.domain.instant import Instant, render
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 T = TypeVar("T")
 

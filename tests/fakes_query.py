@@ -27,7 +27,8 @@ from meterhouse.domain.feature import Feature
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.reset import ResetScope
 from meterhouse.domain.tombstone import NO_TOMBSTONES, Tombstones
-from meterhouse.ports import Page, Serving, VersionProgress
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.metrics import Serving, VersionProgress
 from meterhouse.settings import QuerySettings
 from query.app import create_app
 from tests.fakes_usage import FakePhases, FakeUsage, definition_of

@@ -17,7 +17,7 @@ from meterhouse.domain import instant as instants
 from meterhouse.domain.errors import MeterhouseError
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.position import Position
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 
 KEY = "mh_test"
 MERCHANT = "org_1"

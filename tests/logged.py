@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.log import KafkaLog
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 from tests.servers.kafka import PATIENT, TestTopic
 
 PATIENCE = 30.0  # seconds; only a failing test waits that long

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from meterhouse.domain.instant import HOUR
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.webhook import Answer, Answered
-from meterhouse.ports import Changed
+from meterhouse.ports.usage import Changed
 from meterhouse.telemetry.instruments import NotifierInstruments
 from notifier.delivery import Courier
 from notifier.watch import Watch

@@ -24,7 +24,7 @@ from meterhouse.domain import instant as instants
 from meterhouse.domain.event import Event, EventColumns, id_hash
 from meterhouse.domain.instant import SECOND, Instant
 from meterhouse.domain.matching import MISSING
-from meterhouse.ports import Entry, LogRecord, LogRecords
+from meterhouse.ports.log import Entry, LogRecord, LogRecords
 from meterhouse.telemetry.spans import TRACE_CONTEXT
 
 MAX_DEPTH: Final = 100  # contract, decision 16

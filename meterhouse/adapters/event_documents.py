@@ -12,7 +12,7 @@ from meterhouse.adapters.cloudevents_json import decode_columns, event_of_column
 from meterhouse.domain import instant as instants
 from meterhouse.domain.event import Event
 from meterhouse.domain.matching import MISSING
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 from meterhouse.telemetry.spans import TRACE_CONTEXT
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]+")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.usage import UsageLimits
-from meterhouse.entitlement_ports import Holdings
-from meterhouse.ports import PhaseReader
+from meterhouse.ports.entitlements import Holdings
+from meterhouse.ports.usage import PhaseReader
 from meterhouse.settings import QuerySettings
 
 

@@ -8,7 +8,8 @@ from ingest.app import create_app
 from ingest.limits import Limits
 from ingest.routes import PATHS
 from meterhouse.adapters.clock import SystemClock
-from meterhouse.ports import KeyRing, LogWriter
+from meterhouse.ports.catalog import KeyRing
+from meterhouse.ports.log import LogWriter
 from meterhouse.settings import IngestSettings
 from meterhouse.telemetry.instruments import IngestInstruments
 from meterhouse.telemetry.shown import Telemetry

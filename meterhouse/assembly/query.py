@@ -19,7 +19,7 @@ from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.assembly.holdings import holdings_of, limits_of
 from meterhouse.domain.event import Event
-from meterhouse.ports import EventReader
+from meterhouse.ports.usage import EventReader
 from meterhouse.settings import IngestSettings, QuerySettings, WebhookSettings
 from meterhouse.telemetry.shown import Telemetry
 from query.app import create_app

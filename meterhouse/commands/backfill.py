@@ -14,7 +14,7 @@ from rich.table import Table
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.commands.options import Data, catalog_of
 from meterhouse.domain.errors import NotFound
-from meterhouse.ports import VersionCatalog, VersionProgress
+from meterhouse.ports.metrics import VersionCatalog, VersionProgress
 
 _PAUSE: Final = 0.25  # seconds between two looks
 

@@ -20,7 +20,7 @@ from meterhouse.commands.kafka import needing_kafka
 from meterhouse.commands.options import Data, folder_of
 from meterhouse.domain.errors import LogBroken
 from meterhouse.embedded import catch_up, open_stores
-from meterhouse.ports import Watermark
+from meterhouse.ports.counting import Watermark
 from meterhouse.recount import recount
 from meterhouse.stores import Stores
 

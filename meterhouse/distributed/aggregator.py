@@ -15,7 +15,7 @@ from meterhouse.distributed.crew import Crew
 from meterhouse.distributed.process import Place, plain_app, serve_at
 from meterhouse.distributed.stores import open_stores
 from meterhouse.domain.errors import Unavailable
-from meterhouse.ports import Watermark
+from meterhouse.ports.counting import Watermark
 from meterhouse.settings import AggregatorSettings, KafkaSettings
 from meterhouse.stores import Stores, open_telemetry
 from meterhouse.telemetry.instruments import AggregatorInstruments

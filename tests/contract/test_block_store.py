@@ -31,7 +31,8 @@ from meterhouse.domain.instant import HOUR, MINUTE, SECOND, Instant, month_of, p
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.tombstone import Tombstone, Tombstones
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Bounds, Changed
+from meterhouse.ports.log import Bounds
+from meterhouse.ports.usage import Changed
 from tests.metered import definition
 
 pytestmark = pytest.mark.anyio

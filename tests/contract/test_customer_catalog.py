@@ -14,7 +14,7 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.customer import Consumer, Customer, CustomerFilter, Notifications
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import CustomerCatalog
+from meterhouse.ports.catalog import CustomerCatalog
 from tests.fakes_query import FakeCustomers
 from tests.servers.catalogs import CatalogStore
 

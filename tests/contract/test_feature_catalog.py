@@ -14,7 +14,7 @@ from meterhouse.domain.billable_metric import Product
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.feature import Feature, FeatureType
 from meterhouse.domain.instant import Instant
-from meterhouse.sales_ports import FeatureCatalog
+from meterhouse.ports.sales import FeatureCatalog
 from tests.fakes_query import FakeFeatures, FakeProducts
 from tests.servers.catalogs import CatalogStore
 

@@ -20,7 +20,7 @@ from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create
 from meterhouse.domain.errors import LogUnavailable
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 from tests.servers.kafka import PATIENT, TestTopic
 
 pytestmark = pytest.mark.anyio

@@ -21,7 +21,7 @@ from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded, TooLarge
 from meterhouse.domain.event import Event
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, LogRecord
+from meterhouse.ports.log import Bounds, LogRecord
 from tests.logged import PATIENCE, consumed, entry, eventually, opened, texts
 from tests.servers.kafka import PATIENT, TestTopic, admin, delete_and_make_anew, delete_before
 

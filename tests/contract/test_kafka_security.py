@@ -17,7 +17,7 @@ from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create
 from meterhouse.domain.errors import LogUnavailable
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 from tests.servers.kafka import PATIENT, running_cluster
 
 # Two more listeners beside the plain one: TLS with a login, and TLS that asks for the client's certificate.

@@ -18,7 +18,7 @@ from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.topics import TopicPlan, create, describe
 from meterhouse.cli import app
 from meterhouse.domain.errors import LogUnavailable, NotFound
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 from tests.servers.kafka import PATIENT, TestTopic
 
 ALONE = TopicPlan(partitions=3, replicas=1, min_insync=1)

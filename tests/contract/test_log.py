@@ -19,7 +19,7 @@ from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.memory.log import MemoryLog
 from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.domain.position import Position
-from meterhouse.ports import DeadLetters, Entry, LogReader, LogRecord, LogWriter
+from meterhouse.ports.log import DeadLetters, Entry, LogReader, LogRecord, LogWriter
 from tests.servers.kafka import PATIENT
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.publication import ClickHousePublication
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.ports import MetricPublication, PublishedMetric
+from meterhouse.ports.metrics import MetricPublication, PublishedMetric
 from tests.fakes_query import FakeMetrics
 
 pytestmark = pytest.mark.anyio

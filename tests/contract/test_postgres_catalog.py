@@ -23,7 +23,7 @@ from meterhouse.adapters.catalog.engines import DatabaseLimits
 from meterhouse.adapters.catalog.schema import HEAD, migrate
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.errors import Conflict, Fenced
-from meterhouse.ports import Progress
+from meterhouse.ports.counting import Progress
 from tests.servers.catalogs import metric
 from tests.servers.postgres import PostgresServer
 

@@ -26,7 +26,7 @@ from meterhouse.adapters.catalog.models import LogProgressRow
 from meterhouse.adapters.catalog.schema import migrate
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.errors import CatalogUnavailable, Invalid
-from meterhouse.ports import Progress, ProgressLedger
+from meterhouse.ports.counting import Progress, ProgressLedger
 from tests.servers.postgres import PostgresServer, own_server
 
 pytestmark = pytest.mark.anyio

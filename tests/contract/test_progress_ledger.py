@@ -12,7 +12,7 @@ import pytest
 from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Fenced
-from meterhouse.ports import Progress, ProgressLedger
+from meterhouse.ports.counting import Progress, ProgressLedger
 from tests.servers.catalogs import CatalogStore, metric
 
 pytestmark = pytest.mark.anyio

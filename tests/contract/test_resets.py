@@ -16,8 +16,8 @@ from meterhouse.domain.instant import DAY, SECOND
 from meterhouse.domain.look import Span
 from meterhouse.domain.reset import OneCustomer, WholeMerchant
 from meterhouse.domain.webhook import Mark, Notice, NoticeType
-from meterhouse.ports import Progress, ProgressLedger
-from meterhouse.webhook_ports import Looked
+from meterhouse.ports.counting import Progress, ProgressLedger
+from meterhouse.ports.webhooks import Looked
 from tests.contract.test_interval_edits import Contract, seats
 from tests.contract.test_progress_ledger import counted_to, run_backfills, versions_at
 from tests.fakes_query import MERCHANT, NOW, OTHER_MERCHANT, customer_body

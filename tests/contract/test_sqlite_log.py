@@ -18,7 +18,7 @@ from meterhouse.adapters.sqlite_log.log import SqliteLog
 from meterhouse.adapters.sqlite_log.writer import DeadLetter
 from meterhouse.domain.errors import LogBroken, LogUnavailable, Overloaded
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, Entry, LogRecord
+from meterhouse.ports.log import Bounds, Entry, LogRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ APPENDING = """
 import asyncio, sys
 from pathlib import Path
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 
 async def append(log, task):
     number = 0

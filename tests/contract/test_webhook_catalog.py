@@ -29,8 +29,8 @@ from meterhouse.domain.webhook import (
     Unanswered,
     Webhooks,
 )
-from meterhouse.ports import Changed
-from meterhouse.webhook_ports import LogSpan, Look, Looked
+from meterhouse.ports.usage import Changed
+from meterhouse.ports.webhooks import LogSpan, Look, Looked
 from tests.fakes_query import MERCHANT, NOW, OTHER_MERCHANT
 from tests.notified import held, listen
 from tests.shop import Shop

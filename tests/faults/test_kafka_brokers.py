@@ -18,7 +18,7 @@ from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topics import TopicPlan, create, describe
 from meterhouse.domain.errors import LogUnavailable, Overloaded
-from meterhouse.ports import Entry
+from meterhouse.ports.log import Entry
 from tests.servers.kafka import running_cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.faults]

@@ -1,6 +1,6 @@
 """Ingest over a Kafka that hangs: refusals instead of memory, and no event of a request refused for overload.
 
-What is promised (meterhouse.ports.LogWriter): a 202 is durable; a request refused as `overloaded` leaves
+What is promised (meterhouse.ports.log.LogWriter): a 202 is durable; a request refused as `overloaded` leaves
 nothing behind; of one that was refused as `unavailable` some or all may be written, now or later.
 """
 

@@ -17,7 +17,7 @@ from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.kafka.log import KafkaLog
 from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.domain.event import Event
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 from meterhouse.settings import KafkaSettings
 from tests.faults.load import Load
 from tests.faults.posting import create, metrics_of

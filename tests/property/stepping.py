@@ -17,7 +17,8 @@ from meterhouse.domain.errors import StoreUnavailable
 from meterhouse.domain.event import Facts, IdHash
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.tombstone import Tombstones
-from meterhouse.ports import Backfill, Bounds, LogRecord, Progress
+from meterhouse.ports.counting import Backfill, Progress
+from meterhouse.ports.log import Bounds, LogRecord
 
 R = TypeVar("R")
 LONGEST_INSERT = 60.0  # seconds; the settle time of the rules must be longer

@@ -18,7 +18,7 @@ from meterhouse.adapters.cloudevents_json import (
 from meterhouse.adapters.event_documents import differences
 from meterhouse.domain import instant
 from meterhouse.domain.event import Event
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _name = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)

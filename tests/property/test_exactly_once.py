@@ -29,7 +29,7 @@ from meterhouse.domain.matching import outcome_of
 from meterhouse.domain.rollup import RollupState
 from meterhouse.domain.tombstone import EVERYBODY, Tombstone, Whose
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Progress
+from meterhouse.ports.counting import Progress
 from tests.property.stepping import FaultyStore, SteppedLedger, SteppedLog, at_once, checkpoint, offload
 
 START: Final = parse("2026-04-30T23:58:00Z")

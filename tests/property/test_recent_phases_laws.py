@@ -18,7 +18,7 @@ from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.instant import LATEST, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
-from meterhouse.ports import Changed
+from meterhouse.ports.usage import Changed
 from query import recent_phases
 from query.recent_phases import KEPT_OF_REPLICAS, RecentPhases
 

@@ -26,7 +26,7 @@ from meterhouse.domain.disposition import Unusable
 from meterhouse.domain.event import Event, id_hash
 from meterhouse.domain.instant import parse
 from meterhouse.domain.matching import MISSING, number_of, text_of
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 
 RECEIVED_AT = parse("2026-05-01T12:30:16.000001Z")
 

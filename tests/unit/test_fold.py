@@ -23,7 +23,7 @@ from meterhouse.domain.block import (
 from meterhouse.domain.disposition import Flaw
 from meterhouse.domain.event import Event, Facts, IdHash, id_hash, value_hash
 from meterhouse.domain.instant import SECOND, parse
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 
 APRIL = parse("2026-04-30T23:59:59.999999Z")
 MAY = parse("2026-05-01T00:00:00Z")

@@ -22,7 +22,7 @@ from aggregator.protocol import (
     token_of,
 )
 from meterhouse.domain.block import Block, IdentityColumns, Table
-from meterhouse.ports import Progress
+from meterhouse.ports.counting import Progress
 
 RULES = InsertRules(look_age=100.0, settle=10.0, confirm_age=1000.0)
 

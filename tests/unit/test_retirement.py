@@ -10,7 +10,7 @@ import pytest
 from aggregator.retirement import Retirement
 from meterhouse.domain.billable_metric import Aggregation, Definition
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.ports import PublishedMetric
+from meterhouse.ports.metrics import PublishedMetric
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from aggregator.generations import told_apart
 from meterhouse.adapters.cloudevents_json import decode_columns, encode
 from meterhouse.domain.event import Event, EventColumns, id_hash
 from meterhouse.domain.tombstone import EVERYBODY, FIRST, Tombstone, Tombstones
-from meterhouse.ports import LogRecord
+from meterhouse.ports.log import LogRecord
 from tests.fakes_query import event
 
 WHOSE = st.sampled_from([EVERYBODY, ("cus_a", ""), ("", "acme"), ("cus_b", "")])

@@ -15,7 +15,7 @@ from meterhouse.domain.errors import Invalid, StoreUnavailable
 from meterhouse.domain.holding import Holding
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, SECOND, Instant, parse, render
 from meterhouse.domain.look import Sighting
-from meterhouse.ports import Changed
+from meterhouse.ports.usage import Changed
 from notifier.watch import Watch
 from tests.fakes_query import NOW
 from tests.notified import News, held, listen, told, used, watch_of

@@ -28,7 +28,8 @@ from meterhouse.domain.block import Block, Seen, Table
 from meterhouse.domain.errors import Fenced, LogBroken, StoreUnavailable
 from meterhouse.domain.event import Event, IdHash
 from meterhouse.domain.instant import MINUTE, SECOND, Instant, parse
-from meterhouse.ports import BlockStore, Bounds, Entry
+from meterhouse.ports.counting import BlockStore
+from meterhouse.ports.log import Bounds, Entry
 from meterhouse.telemetry.instruments import AggregatorInstruments
 from tests.property.stepping import FaultyStore, offload
 

@@ -21,7 +21,7 @@ from meterhouse.adapters.catalog.own_rows import find_own, own_row
 from meterhouse.adapters.catalog.versions import definition_of, metric_version, retire
 from meterhouse.domain.billable_metric import Definition, VersionState
 from meterhouse.domain.errors import Conflict, NotFound
-from meterhouse.ports import VersionProgress
+from meterhouse.ports.metrics import VersionProgress
 
 
 class CatalogVersions:

@@ -21,7 +21,7 @@ from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.cost import Cost
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 Rows = tuple[CostRow, MetricRow, VersionRow]
 

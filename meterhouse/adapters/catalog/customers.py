@@ -23,7 +23,7 @@ from meterhouse.domain.customer import Consumer, Customer, CustomerFilter, Notif
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.matching import plain
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 _NOTIFICATIONS: Final = ("invoice_issued", "invoice_paid", "renewal_reminder")
 _CHANGEABLE: Final = frozenset({"tax_id", "external_id", "tax_rates", "updated_at", *_NOTIFICATIONS})

@@ -34,7 +34,7 @@ from meterhouse.domain.webhook import (
     PastAttempt,
     Unanswered,
 )
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 EACH: Final = 8  # of one endpoint that a claim takes at most
 

@@ -34,7 +34,7 @@ from meterhouse.domain.holding import GivenGrant, Holding, HoldingFilter
 from meterhouse.domain.provision import offers_of
 from meterhouse.domain.template_document import document_of, template_of
 from meterhouse.domain.webhook import NoticeType
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogEntitlements:

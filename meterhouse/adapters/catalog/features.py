@@ -18,7 +18,7 @@ from meterhouse.adapters.catalog.products import product_row
 from meterhouse.domain.errors import Conflict
 from meterhouse.domain.feature import Feature, FeatureType
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 _CHANGEABLE: Final = {
     "key": "key",

@@ -19,7 +19,7 @@ from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.sales_models import FeeRow, PriceRow
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.item import Fee
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 _CHANGEABLE: Final = frozenset({"name", "description", "item_id", "updated_at"})
 

@@ -30,7 +30,7 @@ from meterhouse.domain.matching import plain
 from meterhouse.domain.recurrence import Recurrence
 from meterhouse.domain.webhook import NoticeType
 from meterhouse.domain.window import Window
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 Keyed = TypeVar("Keyed", GrantRow, PurchaseRow)
 

@@ -19,7 +19,7 @@ from meterhouse.adapters.catalog.products import product_row
 from meterhouse.adapters.catalog.references import reference_of
 from meterhouse.adapters.catalog.sales_models import FeeRow, ItemRow, ReferenceRow
 from meterhouse.domain.item import ExternalReference, Item, ItemFilter
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 _CHANGEABLE: Final = {
     "product_id": "product_id",

@@ -18,7 +18,7 @@ from meterhouse.adapters.catalog.merchants import ensure_merchant
 from meterhouse.adapters.catalog.models import ApiKeyRow
 from meterhouse.domain.errors import Conflict, Invalid, NotFound
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from meterhouse.adapters.catalog.versions import (
 from meterhouse.domain.billable_metric import VersionState
 from meterhouse.domain.errors import Fenced
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Backfill, Progress
+from meterhouse.ports.counting import Backfill, Progress
 
 
 class CatalogWatermark:

@@ -13,7 +13,7 @@ from meterhouse.adapters.catalog.counters import hold_catalog
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.models import ApiKeyRow, SigningKeyRow
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 
 _THE_ONE: Final = 1
 _BYTES: Final = 32

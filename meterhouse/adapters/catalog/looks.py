@@ -18,8 +18,8 @@ from meterhouse.adapters.catalog.notices import tell
 from meterhouse.adapters.catalog.webhook_models import EndpointRow, HeardRow, WebhooksRow
 from meterhouse.domain.holding import Holding
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Changed
-from meterhouse.webhook_ports import LogSpan, Look, Looked
+from meterhouse.ports.usage import Changed
+from meterhouse.ports.webhooks import LogSpan, Look, Looked
 
 _MOST_NAMED: Final = 1_000  # subjects in one statement
 

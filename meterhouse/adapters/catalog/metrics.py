@@ -25,7 +25,8 @@ from meterhouse.adapters.catalog.versions import (
 )
 from meterhouse.domain.billable_metric import Aggregation, BillableMetric, VersionState
 from meterhouse.domain.errors import Conflict, NotFound
-from meterhouse.ports import Page, Serving
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.metrics import Serving
 
 _DEFINING: Final = ("aggregation", "event_type", "value_property", "group_by", "event_from")
 _DESCRIBING: Final = ("item_id", "name", "description", "unit", "updated_at")

@@ -20,7 +20,8 @@ from meterhouse.adapters.catalog.subscription_versions import follow_plan
 from meterhouse.domain.errors import Conflict, NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.plan import NewVersion, PlanVersion, VersionLine, VersionSummary, key_lines
-from meterhouse.ports import Clock, Page
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.clock import Clock
 
 
 class CatalogPlanVersions:

@@ -35,7 +35,7 @@ from meterhouse.domain.plan import (
     TransitionDate,
     VersionLine,
 )
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogPlans:

@@ -33,7 +33,7 @@ from meterhouse.domain.interval_rules import require_sound
 from meterhouse.domain.price import Price
 from meterhouse.domain.price_interval import PriceInterval
 from meterhouse.domain.subscription import ChangeReason, Subscription
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogPriceIntervals:

@@ -32,7 +32,7 @@ from meterhouse.domain.price import (
     Tax,
 )
 from meterhouse.domain.rate_document import document_of, rate_of
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogPrices:

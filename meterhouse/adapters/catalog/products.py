@@ -16,7 +16,8 @@ from meterhouse.adapters.catalog.models import MerchantRow, ProductRow
 from meterhouse.adapters.catalog.own_rows import own_live_row
 from meterhouse.domain.billable_metric import Product
 from meterhouse.domain.errors import Conflict, NotFound
-from meterhouse.ports import Clock, Page
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.clock import Clock
 
 _CHANGEABLE: Final = {
     "name": "name",

@@ -18,7 +18,7 @@ from meterhouse.adapters.catalog.pages import read_page
 from meterhouse.adapters.catalog.sales_models import ReferenceRow
 from meterhouse.domain.errors import Conflict
 from meterhouse.domain.item import Claim, EntityType, ExternalReference, ReferenceFilter
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 _CHANGEABLE: Final = {
     "external_label": "external_label",

@@ -41,7 +41,7 @@ from meterhouse.adapters.catalog.webhooks import CatalogEndpoints, CatalogWebhoo
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.domain.billable_metric import Definition, Product
 from meterhouse.domain.tombstone import Tombstones
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 from meterhouse.telemetry.instruments import Observe, unobserved
 
 _SYSTEM_CLOCK: Final = SystemClock()

@@ -40,7 +40,7 @@ from meterhouse.domain.subscription import (
     SubscriptionStatus,
     begin,
 )
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogSubscriptions:

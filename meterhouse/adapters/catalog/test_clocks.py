@@ -20,7 +20,7 @@ from meterhouse.adapters.catalog.subscription_rows import find_live
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.test_clock import TestClock
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class CatalogTestClocks:

@@ -19,7 +19,7 @@ from meterhouse.adapters.catalog.webhook_models import DeliveryRow, EndpointRow,
 from meterhouse.domain.errors import Conflict, Duplicate, NotFound
 from meterhouse.domain.instant import DAY, Instant
 from meterhouse.domain.webhook import Endpoint, NoticeType, Webhooks
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 MOST_ENDPOINTS: Final = 50  # of one merchant
 OLD_SECRET_LASTS: Final = DAY

@@ -27,7 +27,7 @@ from meterhouse.domain.block import (
 )
 from meterhouse.domain.event import IdHash
 from meterhouse.domain.instant import month_start
-from meterhouse.ports import Bounds
+from meterhouse.ports.log import Bounds
 
 # No INSERT runs longer, whoever waits for it; the exactly-once protocol builds on that.
 INSERT_TIME_LIMIT: Final = timedelta(seconds=60)

@@ -7,7 +7,7 @@ from typing import Final
 
 from meterhouse.adapters.clickhouse.binding import Binding
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.ports import Changed
+from meterhouse.ports.usage import Changed
 
 # The key's order is the log's, so that only the span is read. An external subject alone is kept as that.
 _STATEMENT: Final = """

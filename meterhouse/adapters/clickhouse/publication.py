@@ -9,7 +9,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
-from meterhouse.ports import PublishedMetric
+from meterhouse.ports.metrics import PublishedMetric
 
 _TABLE: Final = "metric_publications"
 _VIEW: Final = "billable_metrics"

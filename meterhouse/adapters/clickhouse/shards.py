@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.domain.errors import StoreUnavailable
-from meterhouse.ports import Placement
+from meterhouse.ports.counting import Placement
 
 _SERVERS: Final = """
 SELECT shard_num, groupArray(host_name) FROM (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from meterhouse.domain.errors import Unauthenticated
-from meterhouse.ports import KeyRing
+from meterhouse.ports.catalog import KeyRing
 
 
 async def authenticate(headers: Mapping[str, str], keys: KeyRing) -> str:

@@ -21,7 +21,8 @@ from meterhouse.adapters.kafka.reader import Reader
 from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.domain.instant import Instant, parse, render
 from meterhouse.domain.position import Position, parse_positions
-from meterhouse.ports import Clock, LogRecord
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.log import LogRecord
 
 SUFFIX: Final = ".deadletter"
 _LONGEST_REASON: Final = 1000  # characters

@@ -16,7 +16,8 @@ from meterhouse.adapters.kafka.servers import KafkaServers
 from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.domain.errors import TooLarge
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, Clock, Entry, LogRecord
+from meterhouse.ports.clock import Clock
+from meterhouse.ports.log import Bounds, Entry, LogRecord
 
 # The CloudEvents Kafka protocol binding, structured content mode.
 HEADERS: Final = [("content-type", b"application/cloudevents+json")]

@@ -19,7 +19,7 @@ from meterhouse.adapters.kafka.topic import Topic
 from meterhouse.adapters.kafka.wire import FetchByIdRequest, Fetched
 from meterhouse.domain.errors import LogBroken, LogUnavailable
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Bounds, LogRecord, LogRecords
+from meterhouse.ports.log import Bounds, LogRecord, LogRecords
 
 READ_BYTES: Final = 64 << 20  # of one `read`, and little more
 # Of one request: small enough that taking its answer apart does not hold up the event loop.

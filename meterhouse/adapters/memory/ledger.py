@@ -9,7 +9,7 @@ from meterhouse.domain.billable_metric import Definition, VersionState
 from meterhouse.domain.errors import Fenced
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.tombstone import Tombstone, Tombstones
-from meterhouse.ports import Backfill, Progress
+from meterhouse.ports.counting import Backfill, Progress
 
 VersionKey = tuple[str, int]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zlib import crc32
 
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, Entry, LogRecord
+from meterhouse.ports.log import Bounds, Entry, LogRecord
 
 
 class MemoryLog:

@@ -22,7 +22,7 @@ from meterhouse.domain.event import EventColumns, Facts, IdHash, alias_of
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.rollup import Latest, RollupState
 from meterhouse.domain.window import WindowSize
-from meterhouse.ports import Bounds
+from meterhouse.ports.log import Bounds
 
 RollupKey = tuple[str, str, int, str, str, Instant, tuple[str, ...]]
 

@@ -16,7 +16,7 @@ from meterhouse.adapters.receivers.network import CheckedNetwork, RefusedAddress
 from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.domain.instant import SECOND, Instant, from_datetime
 from meterhouse.domain.webhook import Answer, Answered, Unanswered
-from meterhouse.ports import Clock
+from meterhouse.ports.clock import Clock
 
 _MOST_READ: Final = 64 * 1024  # of an answer, before its connection is given up
 _MOST_SECONDS: Final = 10**9

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from meterhouse.ports import Entry, LogRecords
+from meterhouse.ports.log import Entry, LogRecords
 
 # A row is read as a whole, also for its last record alone.
 MAX_BYTES: Final = 1 << 20

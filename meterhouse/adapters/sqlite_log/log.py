@@ -15,7 +15,7 @@ from meterhouse.adapters.sqlite_log.reader import Reader
 from meterhouse.adapters.sqlite_log.writer import PARTITION, DeadLetter, Writer
 from meterhouse.domain.errors import LogUnavailable
 from meterhouse.domain.position import Position
-from meterhouse.ports import Bounds, Entry, LogRecord
+from meterhouse.ports.log import Bounds, Entry, LogRecord
 
 MIB = 1 << 20
 

@@ -14,7 +14,7 @@ from meterhouse.adapters.sqlite_log.database import end_offset, first_offset
 from meterhouse.adapters.sqlite_log.writer import DeadLetter
 from meterhouse.domain.errors import LogBroken, LogUnavailable
 from meterhouse.domain.instant import Instant
-from meterhouse.ports import Bounds, LogRecord, LogRecords
+from meterhouse.ports.log import Bounds, LogRecord, LogRecords
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from meterhouse.adapters.sqlite_log.database import end_offset
 from meterhouse.adapters.sqlite_log.growth import Growth
 from meterhouse.domain.errors import LogUnavailable, Overloaded
 from meterhouse.domain.position import Position
-from meterhouse.ports import Entry, LogRecord
+from meterhouse.ports.log import Entry, LogRecord
 
 PARTITION: Final = 0
 

@@ -11,7 +11,7 @@ from meterhouse.domain.instant import Instant
 from meterhouse.domain.item import Claim, ExternalReference, Fee, Item, ItemFilter, ReferenceFilter
 from meterhouse.domain.plan import NewVersion, Plan, PlanFilter, PlanVersion, VersionSummary
 from meterhouse.domain.price import Price
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class FeatureCatalog(Protocol):
@@ -169,7 +169,7 @@ class PlanVersionCatalog(Protocol):
 class CostCatalog(Protocol):
     """Costs of a merchant; another merchant's are NotFound, and so is what is deleted.
 
-    Its metric is counted as every billable metric is, under the cost's id; ports.py serves it.
+    Its metric is counted as every billable metric is, under the cost's id; MetricCatalog serves it.
     """
 
     async def create(self, cost: Cost) -> Cost:

@@ -13,7 +13,7 @@ from meterhouse.domain.reconciliation import Reconciliation
 from meterhouse.domain.subscription import NewSubscription, Subscription, SubscriptionFilter
 from meterhouse.domain.test_clock import TestClock
 from meterhouse.domain.version_migration import Migration, MigrationAsked
-from meterhouse.ports import Page
+from meterhouse.ports.catalog import Page
 
 
 class TestClockCatalog(Protocol):

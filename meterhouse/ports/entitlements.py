@@ -12,7 +12,8 @@ from meterhouse.domain.holding import GivenGrant, Holding, HoldingFilter, Purcha
 from meterhouse.domain.instant import Instant
 from meterhouse.domain.invoice import Invoice
 from meterhouse.domain.window import Window
-from meterhouse.ports import Page, PhaseReader
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.usage import PhaseReader
 
 
 class EntitlementCatalog(Protocol):

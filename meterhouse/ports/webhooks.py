@@ -20,7 +20,8 @@ from meterhouse.domain.webhook import (
     PastAttempt,
     Webhooks,
 )
-from meterhouse.ports import Changed, Page
+from meterhouse.ports.catalog import Page
+from meterhouse.ports.usage import Changed
 
 
 class WebhookCatalog(Protocol):
