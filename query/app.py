@@ -21,54 +21,13 @@ from meterhouse.ports.sales import FeatureCatalog
 from meterhouse.ports.usage import EventReader, PhaseReader, UsageReader
 from meterhouse.settings import QuerySettings
 from meterhouse.telemetry.spans import NO_SPANS, Spans
-from query import (
-    billable_metrics,
-    cost_report,
-    cost_summary,
-    costs,
-    customers,
-    dry_run,
-    entitlements,
-    event_list,
-    event_record,
-    event_stats,
-    external_references,
-    features,
-    fees,
-    grants,
-    interval_changes,
-    interval_edits,
-    items,
-    meter,
-    metric_events,
-    new_subscriptions,
-    plan_versions,
-    plans,
-    portal,
-    price_intervals,
-    prices,
-    products,
-    profitability,
-    reconciliations,
-    revenue,
-    signed_pages,
-    subscriptions,
-    test_clocks,
-    texts,
-    version_migrations,
-    webhook_deliveries,
-    webhook_endpoints,
-    webhook_portal,
-    webhooks,
-)
-from query import resets as reset_routes
-from query import usage as usage_routes
-from query import versions as version_routes
+from query import signed_pages
 from query.backend import Backend, Sales, Subscribed, Told
 from query.failures import handle_failures
-from query.linked import LinkingReader
+from query.metering.linked import LinkingReader
 from query.not_offered import not_offered
 from query.openapi import describe
+from query.routes import PAGES, ROUTERS
 from query.snapshots import Snapshots
 from query.stale import Earlier
 from query.turns import Turns
@@ -132,7 +91,7 @@ def create_app(
         earlier=Earlier(),
         page_turns=Turns(*signed_pages.AT_ONCE_AND_WAITING),
     )
-    for router in (*ROUTERS, not_offered(ROUTERS), portal.pages, webhook_portal.pages):
+    for router in (*ROUTERS, not_offered(ROUTERS), *PAGES):
         app.include_router(router)
     handle_failures(app)
     app.add_middleware(Identified)
@@ -165,49 +124,3 @@ def _telemetry(spans: Spans) -> TelemetryConfig:
 # Asked every few seconds by machines; their answers are seen elsewhere. The path of a page lets
 # whoever reads it in, so it must not be kept either.
 _OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
-
-ROUTERS = (
-    billable_metrics.router,
-    version_routes.router,
-    meter.router,
-    usage_routes.router,
-    texts.router,
-    metric_events.router,
-    products.router,
-    features.router,
-    items.router,
-    external_references.router,
-    fees.router,
-    prices.router,
-    plans.router,
-    plan_versions.router,
-    cost_report.router,  # before one cost, as any text may be an id
-    costs.router,
-    cost_summary.router,
-    revenue.router,
-    profitability.router,
-    customers.router,
-    portal.router,
-    test_clocks.router,
-    new_subscriptions.router,
-    subscriptions.router,
-    reconciliations.router,
-    price_intervals.router,
-    interval_edits.router,
-    interval_changes.router,
-    version_migrations.router,
-    reset_routes.router,
-    entitlements.router,
-    grants.router,
-    webhooks.router,
-    webhooks.bodiless,
-    webhook_portal.router,
-    webhook_endpoints.router,
-    webhook_endpoints.bodiless,
-    webhook_deliveries.router,
-    webhook_deliveries.bodiless,
-    event_list.router,
-    event_stats.router,
-    dry_run.router,
-    event_record.router,  # last, because any text may be the id of an event
-)

@@ -35,8 +35,8 @@ from meterhouse.telemetry.instruments import (
     PoolInstruments,
     QueryInstruments,
 )
-from query.app import ROUTERS
 from query.not_offered import offered
+from query.routes import ROUTERS
 
 _DOCS: Final = Path(__file__).parents[1] / "docs"
 _HOW: Final = "<!-- made by `uv run python -m tests.documents`; tests/unit/test_documents.py compares -->"

@@ -17,7 +17,7 @@ from meterhouse.ports.usage import Changed
 from meterhouse.telemetry.instruments import NotifierInstruments
 from notifier.delivery import Courier
 from notifier.watch import Watch
-from query.sightings import BalanceObserver
+from query.entitlements.sightings import BalanceObserver
 from tests.api import decode
 from tests.fakes_query import MERCHANT
 from tests.shop import Json, Shop

@@ -21,7 +21,7 @@ from meterhouse.telemetry.instruments import NotifierInstruments
 from meterhouse.telemetry.shown import Telemetry
 from notifier.delivery import Courier
 from notifier.watch import Watch
-from query.sightings import BalanceObserver
+from query.entitlements.sightings import BalanceObserver
 
 Duty = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 

@@ -24,7 +24,7 @@ from meterhouse.settings import IngestSettings, QuerySettings, WebhookSettings
 from meterhouse.telemetry.shown import Telemetry
 from query.app import create_app
 from query.backend import Sales, Subscribed, Told
-from query.recent_phases import KEPT_OF_ONE_NODE, KEPT_OF_REPLICAS, RecentPhases
+from query.entitlements.recent_phases import KEPT_OF_ONE_NODE, KEPT_OF_REPLICAS, RecentPhases
 from query.turns import FairReader, Turns
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from paygentic_sdk import errors
 
-from query.app import ROUTERS
 from query.not_offered import offered
+from query.routes import ROUTERS
 from tests.api import Api
 from tests.clients.conftest import Caller, Running
 from tests.clients.examples import EXAMPLES, Example

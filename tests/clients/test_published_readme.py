@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from query.app import ROUTERS
 from query.not_offered import offered
+from query.routes import ROUTERS
 from tests.api import Api
 from tests.clients.conftest import Running
 from tests.clients.own import Own

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from query.cost_wire import CostReportBody
+from query.costs.wire import CostReportBody
 from tests.fakes_query import event
 from tests.shop import Json, Shop, without
 

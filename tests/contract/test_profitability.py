@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from meterhouse.domain.instant import parse
-from query.revenue_wire import ProfitabilityBody, RevenueBody
+from query.costs.revenue_wire import ProfitabilityBody, RevenueBody
 from tests.fakes_query import MERCHANT, event
 from tests.shop import Json, Shop
 

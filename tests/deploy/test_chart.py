@@ -17,7 +17,7 @@ from ingest.routes import PATHS
 from meterhouse import settings
 from meterhouse.adapters.clickhouse.blocks import INSERT_TIME_LIMIT
 from meterhouse.settings import ClickHouseSettings
-from query.app import ROUTERS
+from query.routes import ROUTERS
 from tests.deploy.chart import CHART, COMPONENTS, OPERATORS, VALUES, Rendered, matches, template
 from tests.deploy.image import chain
 from tests.deploy.known import known_variables, parse

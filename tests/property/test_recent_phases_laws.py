@@ -19,8 +19,8 @@ from meterhouse.domain.instant import LATEST, SECOND, Instant
 from meterhouse.domain.phases import PhasesQuestion
 from meterhouse.domain.rollup import Reading
 from meterhouse.ports.usage import Changed
-from query import recent_phases
-from query.recent_phases import KEPT_OF_REPLICAS, RecentPhases
+from query.entitlements import recent_phases
+from query.entitlements.recent_phases import KEPT_OF_REPLICAS, RecentPhases
 
 _DEFINITION: Final = Definition(
     billable_metric_id="bm_1",

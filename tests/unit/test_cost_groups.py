@@ -13,7 +13,7 @@ from meterhouse.domain.cost import Cost
 from meterhouse.domain.rollup import Reading
 from meterhouse.domain.usage import Cells, GroupTotal, Usage, UsageCell
 from meterhouse.domain.window import Window
-from query.cost_groups import (
+from query.costs.groups import (
     OTHER,
     Amount,
     Counted,

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import paygentic_sdk
 import pytest
 
-from query.app import ROUTERS
 from query.contract import OPERATIONS, Operation
 from query.not_offered import offered
+from query.routes import ROUTERS
 from tests.shop import Shop
 
 _EVERY = [one for operations in OPERATIONS.values() for one in operations]

@@ -9,8 +9,8 @@ import pytest
 
 from meterhouse.domain.instant import DAY, HOUR, Instant, parse
 from meterhouse.domain.window import Window
-from query.portal_chart import HEIGHT, chart_of
-from query.portal_days import UsageByDay, cuts_of
+from query.portal.chart import HEIGHT, chart_of
+from query.portal.days import UsageByDay, cuts_of
 
 _MAY: Final = parse("2026-05-01T00:00:00Z")
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from meterhouse.domain.invoice import Invoice
+from query.costs.revenue import OTHER, amount_of, by_customer, by_plan
 from query.money import money
-from query.revenue import OTHER, amount_of, by_customer, by_plan
 
 
 def invoice(customer: int, amount: str) -> Invoice:

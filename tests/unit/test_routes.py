@@ -10,7 +10,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from query.app import ROUTERS
+from query.routes import ROUTERS
 
 _ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
