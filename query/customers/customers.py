@@ -13,6 +13,7 @@ from meterhouse.domain.customer import Consumer, Customer, CustomerFilter
 from meterhouse.domain.errors import Invalid
 from query.answers import failures, model_answer
 from query.backend import Backend, Merchant, Ports
+from query.customers.wire import CustomerBody, CustomerCreatedBody, TaxAddressBody
 from query.fields import (
     ConsumerId,
     Country,
@@ -29,7 +30,7 @@ from query.fields import (
 )
 from query.route import new_router
 from query.sales.products import own_merchant, refuse_nulls
-from query.wire import CustomerBody, CustomerCreatedBody, ListBody, TaxAddressBody, pagination
+from query.wire import ListBody, pagination
 
 router = new_router()
 

@@ -26,10 +26,11 @@ from query.fields import (
     ValuePath,
     checked_id,
 )
+from query.metering.wire import BillableMetricBody
 from query.route import new_router
 from query.sales.filing import product_of_charge
 from query.sales.products import own_merchant, refuse_nulls
-from query.wire import BillableMetricBody, ListBody, pagination
+from query.wire import ListBody, pagination
 
 router = new_router()
 

@@ -17,8 +17,8 @@ from meterhouse.domain.instant import render
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.metering.event_record import document, judged, outcomes_of
+from query.metering.wire import DryRunBody
 from query.route import RawRoute, new_router
-from query.wire import DryRunBody
 
 router = new_router(RawRoute)
 

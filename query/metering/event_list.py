@@ -24,9 +24,9 @@ from query.cursors import Cursor, read_cursor, write_cursor
 from query.fields import After, Between, Repeated, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.event_record import outcomes_now, record_of
+from query.metering.wire import EventPageBody
 from query.reading import fresh_servings, period_of
 from query.route import new_router
-from query.wire import EventPageBody
 
 router = new_router()
 

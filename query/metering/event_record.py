@@ -33,9 +33,9 @@ from query.backend import Backend, Merchant, Ports
 from query.fields import After
 from query.freshness import AfterHeader, Patience
 from query.metering.event_usage import usage_around
+from query.metering.wire import EventRecordBody
 from query.reading import steady_all
 from query.route import new_router
-from query.wire import EventRecordBody
 
 router = new_router()
 

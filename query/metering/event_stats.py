@@ -16,9 +16,9 @@ from query.backend import Merchant, Ports
 from query.freshness import AfterHeader
 from query.metering.event_list import EventsFiltered
 from query.metering.usage_asked import TimeZone, moment, windows_of_zone
+from query.metering.wire import EventStatsBody
 from query.reading import fresh_servings
 from query.route import new_router
-from query.wire import EventStatsBody
 
 router = new_router()
 

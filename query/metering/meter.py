@@ -23,9 +23,9 @@ from query.backend import Merchant, Ports
 from query.fields import After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.usage_body import GroupPage, usage_body
+from query.metering.wire import UsageBody
 from query.reading import COUNTED, STATE, fresh_serving, period_of, state_header, steady
 from query.route import new_router
-from query.wire import UsageBody
 
 router = new_router()
 

@@ -19,9 +19,9 @@ from query.backend import Merchant, Ports
 from query.fields import After, Between, PageOffset, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.meter import FRESHNESS_HEADERS
+from query.metering.wire import MeterEventListBody
 from query.reading import fresh_serving, period_of, state_header, steady
 from query.route import new_router
-from query.wire import MeterEventListBody
 
 router = new_router()
 

@@ -21,9 +21,9 @@ from query.cursors import Cursor, read_cursor, write_cursor
 from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.meter import FRESHNESS_HEADERS
+from query.metering.wire import DimensionListBody, TextListBody
 from query.reading import fresh_serving, period_of, state_header, steady
 from query.route import new_router
-from query.wire import DimensionListBody, TextListBody
 
 router = new_router()
 

@@ -25,9 +25,9 @@ from query.metering.meter import FRESHNESS_HEADERS, known_dimensions
 from query.metering.usage_answer import UsageAnswer, answer_body, usage_answer
 from query.metering.usage_asked import UsageAsked, UsageParameters
 from query.metering.usage_table import usage_table
+from query.metering.wire import UsageAnswerBody, UsageAnswersBody
 from query.reading import COUNTED, fresh_serving, state_header, steady
 from query.route import new_router
-from query.wire import UsageAnswerBody, UsageAnswersBody
 
 router = new_router()
 

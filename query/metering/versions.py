@@ -10,8 +10,9 @@ from meterhouse.ports.metrics import VersionProgress
 from query.answers import failures
 from query.backend import Backend, Merchant, Ports
 from query.fields import checked_id
+from query.metering.wire import VersionBody, VersionListBody
 from query.route import new_router
-from query.wire import VersionBody, VersionListBody, moment
+from query.wire import moment
 
 router = new_router()
 

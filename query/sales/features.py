@@ -18,7 +18,8 @@ from query.entitlements.thresholds import require_thresholds
 from query.fields import FeatureKey, Line, MerchantId, Metadata, PageLimit, PageOffset, ProductId, checked_id
 from query.route import new_router
 from query.sales.products import own_merchant, refuse_nulls
-from query.wire import FeatureBody, ListBody, pagination
+from query.sales.wire import FeatureBody
+from query.wire import ListBody, pagination
 
 router = new_router()
 

@@ -16,7 +16,8 @@ from query.answers import failures
 from query.backend import Merchant, Ports
 from query.fields import Line, MerchantId, Metadata, PageLimit, PageOffset, Prose, checked_id
 from query.route import new_router
-from query.wire import ListBody, ProductBody, pagination
+from query.sales.wire import ProductBody
+from query.wire import ListBody, pagination
 
 router = new_router()
 

@@ -1,4 +1,4 @@
-"""What answers about items, fees and prices look like (contract 3.9, 3.12 and 9)."""
+"""What answers about products, features, items, fees and prices look like (contract 3.9, 3.12 and 9)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from meterhouse.domain.feature import FeatureType
+from meterhouse.domain.billable_metric import Product
+from meterhouse.domain.feature import Feature, FeatureType
 from meterhouse.domain.instant import render
 from meterhouse.domain.item import EntityType, ExternalReference, Fee, Item
 from meterhouse.domain.price import PaymentTerm, Price, PricedFeature, PriceModel, RateType, SupplyScope, Tax
@@ -226,3 +227,53 @@ class ChargedBody(BaseModel):
 class PriceChargedBody(ErrorBody):
     code: Literal["PRICE_HAS_SUBSCRIPTIONS"]
     details: ChargedBody
+
+
+class ProductBody(Wire):
+    id: str
+    object: Literal["product"] = "product"
+    merchant_id: str
+    name: str
+    description: str
+    metadata: dict[str, str]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, product: Product) -> ProductBody:
+        return cls(
+            id=product.id,
+            merchant_id=product.merchant_id,
+            name=product.name,
+            description=product.description,
+            metadata=product.metadata,
+            created_at=render(product.created_at),
+            updated_at=render(product.updated_at),
+        )
+
+
+class FeatureBody(Wire):
+    id: str
+    object: Literal["feature"] = "feature"
+    key: str
+    name: str
+    type: FeatureType
+    merchant_id: str
+    product_id: str
+    metadata: dict[str, str]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, feature: Feature) -> FeatureBody:
+        return cls(
+            id=feature.id,
+            key=feature.key,
+            name=feature.name,
+            type=feature.type,
+            merchant_id=feature.merchant_id,
+            product_id=feature.product_id,
+            metadata=dict(feature.metadata),
+            created_at=render(feature.created_at),
+            updated_at=render(feature.updated_at),
+        )

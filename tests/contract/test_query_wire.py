@@ -13,16 +13,10 @@ from paygentic_sdk import Paygentic, errors, models
 from pydantic import BaseModel
 
 from ingest.openapi import OPENAPI as INGEST
-from query.wire import (
-    BillableMetricBody,
-    CustomerBody,
-    EventRecordBody,
-    FeatureBody,
-    ListBody,
-    MeterEventListBody,
-    ProductBody,
-    UsageBody,
-)
+from query.customers.wire import CustomerBody
+from query.metering.wire import BillableMetricBody, EventRecordBody, MeterEventListBody, UsageBody
+from query.sales.wire import FeatureBody, ProductBody
+from query.wire import ListBody
 from tests.fakes_query import KEY, MERCHANT, QueryService, customer_body, event, feature_body, metric_body
 
 pytestmark = pytest.mark.anyio
