@@ -61,7 +61,7 @@ class World:
                 used(self.shop, self.used)
                 self.news.add(self.entitlement["customerId"])
             case "grant":
-                body = {"amount": 20, "idempotencyKey": str(len(self.grants))}
+                body = {"amount": 20, "idempotencyKey": str(self.acts["grant.created"])}
                 self.grants.append((await self.shop.made(path, body))["id"])
                 self.acts["grant.created"] += 1
             case "void" if self.grants:
