@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
 from meterhouse.domain.errors import NotFound
@@ -252,6 +261,15 @@ Repeated = Annotated[list[Annotated[str, Field(max_length=1_000)]], Field(max_le
 
 PageLimit = Annotated[int, Between(1, 100)]
 PageOffset = Annotated[int, Between(0, MAX_OFFSET)]
+
+
+class PageAsked(BaseModel):
+    """A page of everything there is."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    limit: PageLimit = 10
+    offset: PageOffset = 0
 
 
 def checked_id(id: str, prefix: str, what: str) -> str:

@@ -18,8 +18,6 @@ from query.fields import (
     ItemId,
     Line,
     MerchantId,
-    PageLimit,
-    PageOffset,
     ProductId,
     Prose,
     Timestamp,
@@ -28,7 +26,7 @@ from query.fields import (
 )
 from query.metering.wire import BillableMetricBody
 from query.route import new_router
-from query.sales.filing import product_of_charge
+from query.sales.filing import ChargesAsked, product_of_charge
 from query.sales.products import own_merchant, refuse_nulls
 from query.wire import ListBody, pagination
 
@@ -82,16 +80,6 @@ class BillableMetricChanges(BaseModel):
     product_id: ProductId | None = None
 
 
-class BillableMetricsAsked(BaseModel):
-    model_config = _CAMEL
-
-    merchant_id: MerchantId
-    product_id: ProductId | None = None
-    item_id: ItemId | None = None
-    limit: PageLimit = 10
-    offset: PageOffset = 0
-
-
 @router.post(
     "/v0/billableMetrics",
     status_code=201,
@@ -125,7 +113,7 @@ async def create(body: NewBillableMetric, merchant: Merchant, ports: Ports) -> B
 
 @router.get("/v0/billableMetrics", operation_id="listBillableMetrics", responses=failures(400, 403))
 async def page(
-    asked: Annotated[BillableMetricsAsked, Query()], merchant: Merchant, ports: Ports
+    asked: Annotated[ChargesAsked, Query()], merchant: Merchant, ports: Ports
 ) -> ListBody[BillableMetricBody]:
     """List billable metrics, oldest first."""
     own_merchant(asked.merchant_id, merchant)

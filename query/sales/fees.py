@@ -12,9 +12,9 @@ from meterhouse.adapters.catalog.ids import new_id
 from meterhouse.domain.item import Fee
 from query.answers import blocked, failures
 from query.backend import Merchant, Ports
-from query.fields import ItemId, Line, MerchantId, PageLimit, PageOffset, ProductId, Prose, checked_id
+from query.fields import ItemId, Line, MerchantId, ProductId, Prose, checked_id
 from query.route import new_router
-from query.sales.filing import product_of_charge
+from query.sales.filing import ChargesAsked, product_of_charge
 from query.sales.products import own_merchant, refuse_nulls
 from query.sales.wire import FeeBody
 from query.wire import ListBody, pagination
@@ -46,16 +46,6 @@ class FeeChanges(BaseModel):
     item_id: ItemId | None = None
 
 
-class FeesAsked(BaseModel):
-    model_config = _CAMEL
-
-    merchant_id: MerchantId
-    product_id: ProductId | None = None
-    item_id: ItemId | None = None
-    limit: PageLimit = 10
-    offset: PageOffset = 0
-
-
 @router.post(
     "/v0/fees", status_code=201, operation_id="createFee", responses=failures(400, 403, 404, 413, 415)
 )
@@ -78,7 +68,9 @@ async def create(body: NewFee, merchant: Merchant, ports: Ports) -> FeeBody:
 
 
 @router.get("/v0/fees", operation_id="listFees", responses=failures(400, 403))
-async def page(asked: Annotated[FeesAsked, Query()], merchant: Merchant, ports: Ports) -> ListBody[FeeBody]:
+async def page(
+    asked: Annotated[ChargesAsked, Query()], merchant: Merchant, ports: Ports
+) -> ListBody[FeeBody]:
     """List fees, oldest first."""
     own_merchant(asked.merchant_id, merchant)
     found = await ports.sales.fees.page(merchant, asked.product_id, asked.item_id, asked.limit, asked.offset)

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
 from meterhouse.domain.errors import Invalid
 from query.backend import Backend
+from query.fields import ItemId, MerchantId, PageLimit, PageOffset, ProductId
+
+
+class ChargesAsked(BaseModel):
+    """A page of the merchant's charges of one kind, of one product or item where these are named."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    merchant_id: MerchantId
+    product_id: ProductId | None = None
+    item_id: ItemId | None = None
+    limit: PageLimit = 10
+    offset: PageOffset = 0
 
 
 async def product_of_charge(

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from query.answers import failures, model_answer
 from query.backend import Merchant, Ports
-from query.fields import Between, PageLimit, PageOffset
+from query.fields import Between, PageAsked
 from query.route import new_router
 from query.sales.plan_lines import PlanLine, version_of
 from query.sales.plan_wire import PlanVersionBody, VersionSummaryBody
@@ -38,16 +38,9 @@ class TransitionAsked(BaseModel):
     default: Literal[True]
 
 
-class VersionsAsked(BaseModel):
-    model_config = _CAMEL
-
-    limit: PageLimit = 10
-    offset: PageOffset = 0
-
-
 @router.get("/v0/plans/{id}/versions", operation_id="listPlanVersions", responses=failures(400, 404))
 async def page(
-    id: str, asked: Annotated[VersionsAsked, Query()], merchant: Merchant, ports: Ports
+    id: str, asked: Annotated[PageAsked, Query()], merchant: Merchant, ports: Ports
 ) -> ListBody[VersionSummaryBody]:
     """List a plan's versions, newest first."""
     found = await ports.sales.plan_versions.page(merchant, checked_plan(id), asked.limit, asked.offset)

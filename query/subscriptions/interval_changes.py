@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from meterhouse.domain.instant import render
@@ -13,7 +13,7 @@ from meterhouse.domain.interval_change import IntervalChange, IntervalChangeFilt
 from meterhouse.domain.subscription import ChangeReason
 from query.answers import failures, model_answer
 from query.backend import Backend, Merchant, Ports
-from query.fields import PageLimit, PageOffset, Timestamp
+from query.fields import PageAsked, Timestamp
 from query.route import new_router
 from query.subscriptions.price_intervals import ChargeBody
 from query.subscriptions.subscriptions import checked_subscription
@@ -25,14 +25,7 @@ router = new_router()
 _CAMEL = ConfigDict(alias_generator=to_camel)
 
 
-class IntervalChangesAsked(BaseModel):
-    model_config = _CAMEL
-
-    limit: PageLimit = 10
-    offset: PageOffset = 0
-
-
-class EveryIntervalChangeAsked(IntervalChangesAsked):
+class EveryIntervalChangeAsked(PageAsked):
     since: Annotated[Timestamp | None, Field(alias="from", description="Included.")] = None
     until: Annotated[Timestamp | None, Field(alias="to", description="Not included.")] = None
     change_reason: ChangeReason | None = None
@@ -88,7 +81,7 @@ _PAGE: Final[dict[int | str, dict[str, Any]]] = {
     response_model=None,
 )
 async def of_subscription(
-    id: str, asked: Annotated[IntervalChangesAsked, Query()], merchant: Merchant, ports: Ports
+    id: str, asked: Annotated[PageAsked, Query()], merchant: Merchant, ports: Ports
 ) -> Response:
     """List the changes of a subscription's price intervals, oldest first."""
     wanted = IntervalChangeFilter(subscription_id=checked_subscription(id))
@@ -109,9 +102,7 @@ async def every(
     return await _page(wanted, asked, merchant, ports)
 
 
-async def _page(
-    wanted: IntervalChangeFilter, asked: IntervalChangesAsked, merchant: str, ports: Backend
-) -> Response:
+async def _page(wanted: IntervalChangeFilter, asked: PageAsked, merchant: str, ports: Backend) -> Response:
     catalog = ports.subscribed.price_intervals
     found = await catalog.changes(merchant, wanted, asked.limit, asked.offset)
     data = [IntervalChangeBody.of(one) for one in found.items]

@@ -15,7 +15,7 @@ from meterhouse.domain.instant import render
 from meterhouse.domain.webhook import Endpoint, NoticeType
 from query.answers import failures
 from query.backend import Backend, Merchant, Ports
-from query.fields import PageLimit, PageOffset, Prose, checked_id
+from query.fields import PageAsked, Prose, checked_id
 from query.route import RawRoute, new_router
 from query.sales.products import refuse_nulls
 from query.wire import ListBody, Moment, Wire, pagination
@@ -56,13 +56,6 @@ class EndpointChanges(BaseModel):
     description: Prose | None = None
     event_types: EventTypes | None = None
     enabled: StrictBool | None = None
-
-
-class EndpointsAsked(BaseModel):
-    model_config = _CAMEL
-
-    limit: PageLimit = 10
-    offset: PageOffset = 0
 
 
 class EndpointBody(Wire):
@@ -133,7 +126,7 @@ async def added(body: NewEndpoint, merchant: str, ports: Backend) -> tuple[Endpo
 
 @router.get(_ALL, operation_id="listWebhookEndpoints", responses=failures(400))
 async def page(
-    asked: Annotated[EndpointsAsked, Query()], merchant: Merchant, ports: Ports
+    asked: Annotated[PageAsked, Query()], merchant: Merchant, ports: Ports
 ) -> ListBody[EndpointBody]:
     """List endpoints, oldest first."""
     found = await ports.told.endpoints.page(merchant, asked.limit, asked.offset)
