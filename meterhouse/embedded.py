@@ -18,8 +18,6 @@ from meterhouse.adapters.catalog.store import Catalog
 from meterhouse.adapters.clickhouse.client import ClickHousePool
 from meterhouse.adapters.clickhouse.migrate import migrate
 from meterhouse.adapters.data_folder import DataFolder
-from meterhouse.adapters.http.health import health_routes
-from meterhouse.adapters.http.metrics import Measured, metrics_route
 from meterhouse.adapters.http.server import (
     Server,
     listening,
@@ -29,17 +27,14 @@ from meterhouse.adapters.http.server import (
     url_of,
 )
 from meterhouse.adapters.sqlite_log.log import SqliteLog
-from meterhouse.assembly.aggregator import publisher_over, retirement_over, worker_over
+from meterhouse.assembly.aggregator import worker_over
+from meterhouse.assembly.duties import duties_over
 from meterhouse.assembly.ingest import ingest_beside
-from meterhouse.assembly.notifier import notifier_over
-from meterhouse.assembly.query import query_over
+from meterhouse.assembly.query import answered, query_over
 from meterhouse.development import DEV_KEY, MERCHANT, PRODUCT
 from meterhouse.settings import ClickHouseSettings
 from meterhouse.stores import Stores, open_telemetry
-from meterhouse.telemetry.instruments import (
-    AggregatorInstruments,
-    QueryInstruments,
-)
+from meterhouse.telemetry.instruments import AggregatorInstruments
 from meterhouse.telemetry.shown import Telemetry
 
 
@@ -61,6 +56,19 @@ async def open_stores(folder: DataFolder, telemetry: Telemetry | None = None) ->
         clickhouse = await stack.enter_async_context(pool)
         await migrate(clickhouse)
         yield await stack.enter_async_context(Stores.over(log, catalog, clickhouse))
+
+
+@asynccontextmanager
+async def existing_stores(folder: DataFolder) -> AsyncIterator[Stores]:
+    """The stores of a folder that `meterhouse dev` has made, and nobody else's meanwhile.
+
+    Raises FileNotFoundError where it has not, FolderInUse while a server runs on the folder.
+    """
+    if not folder.log.exists():
+        raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
+    with folder.lock():
+        async with open_stores(folder) as stores:
+            yield stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +152,8 @@ async def _run(
     workers = await _workers(stores, shown)
     share_the_interpreter()
     spare_the_collector()
-    work = [worker.run for worker in workers] + [publisher_over(stores).run, retirement_over(stores).run]
-    async with notifier_over(stores, shown) as duties:
-        await serve_until_stopped(servers, ready, [*work, *duties])
+    async with duties_over(stores, shown) as duties:
+        await serve_until_stopped(servers, ready, [*[worker.run for worker in workers], *duties])
 
 
 def _application(stores: Stores, shown: Telemetry) -> ASGIApp:
@@ -157,9 +164,7 @@ def _application(stores: Stores, shown: Telemetry) -> ASGIApp:
         "catalog": stores.catalog.newest,
         "ClickHouse": stores.clickhouse.answers,
     }
-    query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
-    measured = Measured(query, QueryInstruments(shown.registry))
-    return ingest_beside(measured, stores.log, stores.catalog.keys, shown)
+    return ingest_beside(answered(query, checks, shown), stores.log, stores.catalog.keys, shown)
 
 
 async def catch_up(stores: Stores) -> None:

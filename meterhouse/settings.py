@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meterhouse.adapters.kafka.limits import DeliveryLimits
 from meterhouse.adapters.kafka.servers import KafkaServers
+from meterhouse.adapters.receivers.urls import UrlRules
 
 
 def _prefix(prefix: str) -> SettingsConfigDict:
@@ -176,6 +177,10 @@ class WebhookSettings(BaseSettings):
         default=False,
         description="`true` allows endpoints at private, loopback and link-local addresses; for tests.",
     )
+
+    def urls(self) -> UrlRules:
+        """Which endpoints may be told."""
+        return UrlRules(self.allow_http, self.allow_private)
 
 
 class CatalogSettings(BaseSettings):

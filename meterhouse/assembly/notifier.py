@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from aggregator.fault import fault_of
 from meterhouse.adapters.clickhouse.news import ClickHouseNews
 from meterhouse.adapters.clickhouse.phases import ClickHousePhases
 from meterhouse.adapters.clock import SystemClock
+from meterhouse.adapters.http.server import Work
 from meterhouse.adapters.receivers.carrier import HttpCarrier
-from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.assembly.holdings import holdings_of, limits_of
 from meterhouse.domain.instant import microseconds
 from meterhouse.settings import FaultSettings, QuerySettings, WebhookSettings
@@ -23,11 +21,9 @@ from notifier.delivery import Courier
 from notifier.watch import Watch
 from query.entitlements.sightings import BalanceObserver
 
-Duty = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-
 
 @asynccontextmanager
-async def notifier_over(stores: Stores, shown: Telemetry) -> AsyncIterator[Sequence[Duty]]:
+async def notifier_over(stores: Stores, shown: Telemetry) -> AsyncIterator[Sequence[Work]]:
     """Whoever tells merchants of what happens: one finds what there is to tell, another delivers it."""
     settings, fault = WebhookSettings(), fault_of(FaultSettings().fault)
     clock, instruments = SystemClock(), NotifierInstruments(shown.registry)
@@ -45,8 +41,7 @@ async def notifier_over(stores: Stores, shown: Telemetry) -> AsyncIterator[Seque
         sweep=microseconds(settings.sweep),
         fault=fault,
     )
-    rules = UrlRules(settings.allow_http, settings.allow_private)
-    async with HttpCarrier.open(clock, rules, timeout=settings.timeout) as carrier:
+    async with HttpCarrier.open(clock, settings.urls(), timeout=settings.timeout) as carrier:
         courier = Courier(
             outbox=stores.catalog.deliveries,
             carrier=carrier,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ingest.arrival import Arrival, ReceiveTimes
 from ingest.limits import Limits
@@ -16,11 +17,13 @@ from meterhouse.adapters.clickhouse.news import ClickHouseNews
 from meterhouse.adapters.clickhouse.phases import ClickHousePhases
 from meterhouse.adapters.clickhouse.usage import ClickHouseUsage
 from meterhouse.adapters.clock import SystemClock
-from meterhouse.adapters.receivers.urls import UrlRules
+from meterhouse.adapters.http.health import Check, health_routes
+from meterhouse.adapters.http.metrics import Measured, metrics_route
 from meterhouse.assembly.holdings import holdings_of, limits_of
 from meterhouse.domain.event import Event
 from meterhouse.ports.usage import EventReader
 from meterhouse.settings import IngestSettings, QuerySettings, WebhookSettings
+from meterhouse.telemetry.instruments import QueryInstruments
 from meterhouse.telemetry.shown import Telemetry
 from query.app import create_app
 from query.backend import Sales, Subscribed, Told
@@ -59,14 +62,19 @@ def query_over(catalog: Catalog, clickhouse: ClickHousePool, log_id: str, shown:
     )
 
 
+def answered(query: FastAPI, checks: Mapping[str, Check], shown: Telemetry) -> ASGIApp:
+    """The service as a process answers with it: health and metrics first, and every answer timed."""
+    query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
+    return Measured(query, QueryInstruments(shown.registry))
+
+
 def told_of(catalog: Catalog) -> Told:
     """The parts of the catalog that what merchants are told is in."""
-    settings = WebhookSettings()
     return Told(
         webhooks=catalog.webhooks,
         endpoints=catalog.endpoints,
         deliveries=catalog.deliveries,
-        urls=UrlRules(settings.allow_http, settings.allow_private),
+        urls=WebhookSettings().urls(),
     )
 
 

@@ -19,7 +19,7 @@ from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.commands.kafka import needing_kafka
 from meterhouse.commands.options import Data, folder_of
 from meterhouse.domain.errors import LogBroken
-from meterhouse.embedded import catch_up, open_stores
+from meterhouse.embedded import catch_up, existing_stores
 from meterhouse.ports.counting import Watermark
 from meterhouse.recount import recount
 from meterhouse.stores import Stores
@@ -62,11 +62,8 @@ class Findings:
 
 async def _check(folder: DataFolder, console: Console) -> bool:
     """Print what was found; True if nothing differs. Raises FolderInUse while a server runs on the folder."""
-    if not folder.log.exists():
-        raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
-    with folder.lock():
-        async with open_stores(folder) as stores:
-            return _show(await find(stores), console)
+    async with existing_stores(folder) as stores:
+        return _show(await find(stores), console)
 
 
 async def _check_shared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from meterhouse.commands.kafka import Host, Port, run_service
+from meterhouse.commands.service import Host, Port, run_service
 
 app = typer.Typer(add_completion=False)
 

@@ -19,7 +19,7 @@ from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.commands.kafka import needing_kafka
 from meterhouse.commands.options import Data, folder_of
 from meterhouse.domain.errors import LogBroken
-from meterhouse.embedded import catch_up, open_stores
+from meterhouse.embedded import catch_up, existing_stores
 from meterhouse.settings import AggregatorSettings
 from meterhouse.stores import Stores
 
@@ -51,13 +51,10 @@ def rebuild(
 
 async def _rebuild(folder: DataFolder, say: Say) -> None:
     """Empty the folder's tables and count its log. Raises FolderInUse while a server runs on it."""
-    if not folder.log.exists():
-        raise FileNotFoundError(f"{folder.path} holds no event log; name the data folder with --data")
-    with folder.lock():
-        async with open_stores(folder) as stores:
-            await _forget(stores)
-            say("Counting the log from its beginning.")
-            await catch_up(stores)
+    async with existing_stores(folder) as stores:
+        await _forget(stores)
+        say("Counting the log from its beginning.")
+        await catch_up(stores)
 
 
 async def _rebuild_shared(

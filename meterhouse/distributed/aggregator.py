@@ -9,8 +9,7 @@ from typing import Final
 import structlog
 
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
-from meterhouse.assembly.aggregator import publisher_over, retirement_over
-from meterhouse.assembly.notifier import notifier_over
+from meterhouse.assembly.duties import duties_over
 from meterhouse.distributed.crew import Crew
 from meterhouse.distributed.process import Place, plain_app, serve_at
 from meterhouse.distributed.stores import open_stores
@@ -42,12 +41,10 @@ async def serve(place: Place) -> None:
             membership = Membership(
                 topic=kafka.topic, group=kafka.group, session_timeout=kafka.session_timeout
             )
-            async with notifier_over(stores, shown) as duties, TaskGroup() as tasks:
+            async with duties_over(stores, shown) as duties, TaskGroup() as tasks:
                 crew.work_in(tasks)
                 for duty in duties:
                     tasks.create_task(duty(stop))
-                tasks.create_task(publisher_over(stores).run(stop))
-                tasks.create_task(retirement_over(stores).run(stop))
                 async with GroupAssignment.open(
                     kafka.servers(), membership, gained=crew.start, lost=crew.stop
                 ) as assignment:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -18,6 +16,7 @@ from meterhouse.adapters.http.health import Check, health_routes
 from meterhouse.adapters.http.metrics import metrics_route
 from meterhouse.adapters.http.server import (
     Server,
+    Work,
     listening,
     serve_until_stopped,
     spare_the_collector,
@@ -26,7 +25,6 @@ from meterhouse.adapters.http.server import (
 from meterhouse.domain.errors import NotFound
 
 Say = Callable[[str], None]
-Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def plain_app(checks: Mapping[str, Check], registry: CollectorRegistry) -> Starlette:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from meterhouse.adapters.http.health import health_routes
-from meterhouse.adapters.http.metrics import Measured, metrics_route
 from meterhouse.adapters.http.server import share_the_interpreter
 from meterhouse.adapters.kafka.topic import Topic
-from meterhouse.assembly.query import query_over
+from meterhouse.assembly.query import answered, query_over
 from meterhouse.distributed.process import Place, serve_at
 from meterhouse.settings import KafkaSettings
 from meterhouse.stores import open_telemetry, shared_catalog, shared_clickhouse
-from meterhouse.telemetry.instruments import QueryInstruments
 
 # What a client of ours waits for; ClickHouse is told to give up sooner still.
 _QUERY_TIMEOUT: Final = timedelta(seconds=5)
@@ -31,6 +28,5 @@ async def serve(place: Place) -> None:
     ):
         query = query_over(catalog, clickhouse, log_id, shown)
         checks = {"catalog": catalog.newest, "ClickHouse": clickhouse.answers}
-        query.router.routes[:0] = [*health_routes(checks), metrics_route(shown.registry)]
         share_the_interpreter()
-        await serve_at("query", Measured(query, QueryInstruments(shown.registry)), place)
+        await serve_at("query", answered(query, checks, shown), place)

@@ -14,6 +14,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+# What goes on beside the servers until the event is set; it finishes what it is in the middle of.
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
 
 def quiet(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Uvicorn's settings for `app`, with `options` beside: no log and no layer of its own."""
@@ -70,7 +73,7 @@ def share_the_interpreter() -> None:
 async def serve_until_stopped(
     servers: Sequence[Server],
     ready: Callable[[], None],
-    work: Iterable[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
+    work: Iterable[Work] = (),
 ) -> None:
     """Run the servers, and `work` beside them, until SIGTERM or SIGINT; then both finish what they began.
 
