@@ -26,10 +26,12 @@ from aiokafka.errors import KafkaError
 from deploy.local.machine import free_ports, listens
 
 VERSION: Final = "4.1.1"
+_LOG4J: Final = "2.24.3"  # the one that this Kafka brings
 CACHE: Final = Path(__file__).parents[2] / ".cache" / "kafka"
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 
+# Kafka brings log4j and names no way to it; with one, its errors are printed.
 _POM: Final = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -41,6 +43,11 @@ _POM: Final = f"""\
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka_2.13</artifactId>
       <version>{VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId>
+      <artifactId>log4j-slf4j-impl</artifactId>
+      <version>{_LOG4J}</version>
     </dependency>
   </dependencies>
 </project>
@@ -78,7 +85,7 @@ class KafkaNotStarted(Exception):
 
 def fetch_jars(cache: Path = CACHE) -> Path:
     """The folder of Kafka's jars, 43 MB, fetched with Maven the first time. Raises KafkaNotStarted."""
-    libs = cache / VERSION / "libs"
+    libs = cache / VERSION / "jars"
     if libs.is_dir():
         return libs
     for program in ("java", "mvn"):
@@ -87,14 +94,14 @@ def fetch_jars(cache: Path = CACHE) -> Path:
     libs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         (Path(folder) / "pom.xml").write_text(_POM)
-        command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"]
+        command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise KafkaNotStarted(
                 f"Maven could not fetch Kafka {VERSION}: {(done.stdout + done.stderr)[-500:]}"
             )
         try:
-            (Path(folder) / "libs").rename(libs)  # whole or not at all, also when two fetch at once
+            (Path(folder) / "jars").rename(libs)  # whole or not at all, also when two fetch at once
         except OSError:
             if not libs.is_dir():
                 raise
@@ -119,6 +126,11 @@ class Broker:
     @property
     def properties(self) -> Path:
         return self.folder / "server.properties"
+
+    @property
+    def data(self) -> Path:
+        """Where a folder for each partition is."""
+        return self.folder / "data"
 
     @property
     def output(self) -> Path:
@@ -278,7 +290,7 @@ def prepare_cluster(
                 voters=voters,
                 port=port,
                 controller_port=controller_port,
-                data=broker.folder / "data",
+                data=broker.data,
                 replicas=min(3, brokers),
             )
         )

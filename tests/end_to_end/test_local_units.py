@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from pathlib import Path
 
+import pytest
+
 from deploy.local.control import Installation
+from deploy.local.kafka import KafkaNotStarted, fetch_jars, start_cluster
 from deploy.local.units import Unit
 from tests.running import free_port
 
@@ -38,3 +42,14 @@ def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None
         unit.wait_until(Unit.listens, 60)
     finally:
         unit.end(signal.SIGTERM)
+
+
+def test_a_broker_that_ends_by_itself_says_why(tmp_path: Path) -> None:
+    try:
+        fetch_jars()
+    except KafkaNotStarted as error:
+        pytest.skip(f"no Kafka: {error}")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(KafkaNotStarted, match="Address already in use"):
+            start_cluster(tmp_path, ports=[taken.getsockname()[1]])
