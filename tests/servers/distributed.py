@@ -65,6 +65,7 @@ class Distributed:
     _planned: Installation = field(init=False)
     _units: dict[str, Unit] = field(init=False)
     _altered: set[str] = field(init=False, default_factory=set)
+    _ended: set[str] = field(init=False, default_factory=set)
     _pids: dict[str, int] = field(init=False, default_factory=dict)
     _silent_until: dict[str, int] = field(init=False, default_factory=dict)
 
@@ -111,9 +112,12 @@ class Distributed:
         assert unit.pid is None, f"{name} runs already"
         if environment:
             self._altered.add(name)
+        else:
+            self._altered.discard(name)
         altered = replace(unit, environment={**unit.environment, **_SETTINGS, **environment})
         self._silent_until[name] = unit.output.stat().st_size if unit.output.exists() else 0
         self._pids[name] = altered.launch()
+        self._ended.discard(name)
         if ready:
             unit.wait_until(is_ready, _START_SECONDS)
 
@@ -122,16 +126,19 @@ class Distributed:
         if name == "postgres":
             self._planned.postgres.kill()
         else:
-            self._unit(name).end(signal.SIGKILL)
-            self._altered.discard(name)
+            self._end(name, signal.SIGKILL)
 
     def stop(self, name: str) -> None:
         """SIGTERM; returns once it is gone."""
         if name == "postgres":
             self._planned.postgres.stop()
         else:
-            self._unit(name).end(signal.SIGTERM)
-            self._altered.discard(name)
+            self._end(name, signal.SIGTERM)
+
+    def _end(self, name: str, how: signal.Signals) -> None:
+        self._unit(name).end(how)
+        self._altered.discard(name)
+        self._ended.add(name)
 
     def pause(self, name: str) -> None:
         """SIGSTOP: its connections stay open, and nobody answers."""
@@ -155,6 +162,7 @@ class Distributed:
             assert time.monotonic() < deadline, f"{name} runs on:\n{self.words(name)}"
             time.sleep(0.02)
         self._altered.discard(name)
+        self._ended.add(name)
         status = os.waitstatus_to_exitcode(ended[1])
         assert status == -signal.SIGKILL, f"{name} ended with {status}:\n{self.words(name)}"
 
@@ -189,6 +197,21 @@ class Distributed:
         for name in first:
             if self._unit(name).pid is None:
                 self.start(name)
+
+    def assert_none_crashed(self) -> None:
+        """Every process runs but those that a test ended, or started with a fault that ends it."""
+        expected = self._units.keys() - self._ended - self._altered
+        crashed = [name for name in expected if not self.runs(name)]
+        told = [f"{name} ended by itself{self._status(name)}:\n{self.words(name)}" for name in crashed]
+        assert not crashed, "\n".join(told)
+
+    def _status(self, name: str) -> str:
+        """How it ended, where we started it ourselves."""
+        try:
+            _, status = os.waitpid(self._pids[name], os.WNOHANG)
+        except (KeyError, ChildProcessError):
+            return ""
+        return f" with {os.waitstatus_to_exitcode(status)}"
 
     def check(self) -> None:
         """`meterhouse check` must find nothing."""
@@ -226,7 +249,8 @@ def _end(folder: Path) -> None:
 
 
 @pytest.fixture
-def distributed(started: Distributed) -> Distributed:
+def distributed(started: Distributed) -> Iterator[Distributed]:
     """The installation with everything running."""
     started.put_right()
-    return started
+    yield started
+    started.assert_none_crashed()
