@@ -5,24 +5,33 @@ Nothing of it is counted, nothing is skipped or counted again, and a restart cha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
 
 from deploy.local.control import MERCHANT
+from deploy.local.kafka import Cluster
 from deploy.local.units import Unit
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.cloudevents_json import encode
 from meterhouse.adapters.kafka.partitioning import partitions_of
 from meterhouse.domain.event import Event
-from tests.faults.own_services import OwnServices, eventually, not_ready
+from tests.faults.own_services import OwnServices, eventually, not_ready, own_services
 from tests.running import run_cli
 from tests.servers.distributed import Distributed
-from tests.servers.kafka import PLAN, delete_and_make_anew, delete_before
+from tests.servers.kafka import PLAN, delete_and_make_anew, delete_before, running_cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.faults]
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Cluster]:
+    """A broker for a test that damages what it keeps."""
+    with running_cluster(tmp_path / "kafka") as cluster:
+        yield cluster
 
 
 async def append(services: OwnServices, prefix: str, count: int = 30) -> Mapping[str, int]:
@@ -99,28 +108,31 @@ async def test_records_that_retention_deleted_stop_their_partition_alone(service
 
 
 async def test_a_log_that_lost_its_end_stops_its_partition_alone(
-    services: OwnServices, distributed: Distributed
+    tmp_path: Path, distributed: Distributed, own_kafka: Cluster
 ) -> None:
-    aggregator = await services.start("aggregator")
-    old = await append(services, "old", 60)
-    await eventually(services.is_counted, "all is counted")
-    await services.kill(aggregator)
+    servers = {**distributed.environment, "METERHOUSE_KAFKA": own_kafka.bootstrap}
+    async with own_services(tmp_path, servers) as services:
+        aggregator = await services.start("aggregator")
+        old = await append(services, "old", 60)
+        await eventually(services.is_counted, "all is counted")
+        await services.kill(aggregator)
 
-    await anyio.to_thread.run_sync(lose_partition, distributed, f"{services.topic.name}-0")
-    await eventually(services.log_answers, "Kafka is back")
-    new = await append(services, "new", 30)
-    await services.launch(aggregator)
-    words = await words_of(aggregator, 1)
-    assert "it was truncated or made anew" in words
-    assert "`meterhouse check` shows what is missing" in words
-    others = {id for id, partition in new.items() if partition != 0}
-    await wait_until_stored(services, old.keys() | others)
+        await anyio.to_thread.run_sync(lose_partition, own_kafka, f"{services.topic.name}-0")
+        await eventually(services.log_answers, "Kafka is back")
+        new = await append(services, "new", 30)
+        await services.launch(aggregator)
+        words = await words_of(aggregator, 1)
+        assert "it was truncated or made anew" in words
+        assert "`meterhouse check` shows what is missing" in words
+        others = {id for id, partition in new.items() if partition != 0}
+        await wait_until_stored(services, old.keys() | others)
 
 
-def lose_partition(distributed: Distributed, directory: str) -> None:
+def lose_partition(cluster: Cluster, directory: str) -> None:
     """Let the broker come back without the partition's records, as from a disk that was half restored."""
-    distributed.kill("kafka-1")
-    [folder] = distributed.folder.glob(f"kafka/*/data/{directory}")
-    for file in folder.glob("0*"):
+    [broker] = cluster.brokers
+    broker.kill()
+    for file in (broker.data / directory).glob("0*"):
         file.unlink()
-    distributed.start("kafka-1")
+    broker.launch()
+    cluster.wait_until_ready()

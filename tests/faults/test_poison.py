@@ -77,9 +77,9 @@ async def write(distributed: Distributed) -> dict[str, str]:
     producer = AIOKafkaProducer(
         bootstrap_servers=distributed.environment["METERHOUSE_KAFKA"], max_request_size=1_950_000
     )
-    await producer.start()
     places: dict[str, str] = {}
     try:
+        await producer.start()
         for number, (value, word) in enumerate(_POISON):
             written = await producer.send_and_wait(topic, value, b"key", number % PARTITIONS)
             places[f"{written.partition}:{written.offset}"] = word
