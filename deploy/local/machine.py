@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -32,6 +35,27 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def end(pid: int, how: signal.Signals, seconds: float, is_it: Callable[[], bool]) -> None:
+    """Send the signal and return once the process is gone; SIGKILL after so long.
+
+    Its number may come to mean another process as soon as it is gone: `is_it` is asked once it is held by
+    more than that. Raises ProcessLookupError where it is gone already.
+    """
+    process = os.pidfd_open(pid)
+    try:
+        if not is_it():
+            raise ProcessLookupError(pid)
+        for number in (how, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], seconds)[0]:
+                break
+        else:
+            raise TimeoutError(f"process {pid} outlives SIGKILL")
+    finally:
+        os.close(process)
+    is_gone(pid)  # buries it if it is ours
 
 
 def is_gone(pid: int) -> bool:

@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.machine import is_gone, listens, state_of
+from deploy.local.machine import end, listens, state_of
 
 _STOP_SECONDS: Final = 15.0
 
@@ -80,12 +81,8 @@ class Unit:
         pid = self.pid
         if pid is None:
             return
-        os.kill(pid, how)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while not is_gone(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        with suppress(ProcessLookupError):  # it ended by itself
+            end(pid, how, _STOP_SECONDS, is_it=lambda: self.pid == pid)
         self._pid_file.unlink(missing_ok=True)
 
     @property

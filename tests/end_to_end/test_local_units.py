@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.local.control import Installation
 from deploy.local.kafka import KafkaNotStarted, fetch_jars, start_cluster
+from deploy.local.machine import end, state_of
 from deploy.local.units import Unit
 from tests.running import free_port
 
@@ -25,6 +28,23 @@ def test_a_process_is_found_from_the_moment_it_was_launched_until_it_ended(tmp_p
         unit.end(signal.SIGKILL)
         assert pid is not None
         assert unit.pid is None
+
+
+def test_another_process_with_its_number_is_left_alone() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        with pytest.raises(ProcessLookupError):
+            end(other.pid, signal.SIGKILL, 1, is_it=lambda: False)
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_process_that_heeds_no_signal_is_killed() -> None:
+    deaf = "from signal import *; import time; signal(SIGTERM, SIG_IGN); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        end(process.pid, signal.SIGTERM, 1, is_it=lambda: True)
+        assert state_of(process.pid) == ""
 
 
 def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
