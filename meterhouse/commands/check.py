@@ -13,8 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from meterhouse.adapters.clickhouse.reconcile import Difference, Reconciliation, missing_offsets, reconcile
-from meterhouse.adapters.clickhouse.rollup_sql import ROLLED_UP
+from meterhouse.adapters.clickhouse.reconcile import (
+    Difference,
+    MetricSummary,
+    Reconciliation,
+    missing_offsets,
+    reconcile,
+)
 from meterhouse.adapters.data_folder import DataFolder
 from meterhouse.commands.kafka import needing_kafka
 from meterhouse.commands.options import Data, folder_of
@@ -150,15 +155,21 @@ async def _missing(stores: Stores) -> tuple[Difference, ...]:
 def _summary(reconciliation: Reconciliation) -> Table:
     table = Table(title="Events counted")
     table.add_column("billable metric", no_wrap=True, overflow="fold", min_width=27)  # as long as an id
-    by_size = [f"by {size.lower()}" for size in ROLLED_UP]
-    for column in ("version", "one by one", *by_size, "wrong"):
+    for column in ("version", "one by one", "rolled up", "wrong"):
         table.add_column(column, justify="right")
     for metric in reconciliation.metrics:
         table.add_row(
             metric.definition.billable_metric_id,
             str(metric.definition.version),
             f"{metric.metered_events:,}",
-            *[f"{metric.rolled_up[size]:,}" for size in ROLLED_UP],
+            _rolled_up(metric),
             f"{metric.differences:,}",
         )
     return table
+
+
+def _rolled_up(metric: MetricSummary) -> str:
+    """By each size of window, where that is not as many."""
+    others = {size: events for size, events in metric.rolled_up.items() if events != metric.metered_events}
+    by_size = [f"by {size.lower().replace('_', ' ')}: {events:,}" for size, events in others.items()]
+    return "\n".join(by_size) or "as many"

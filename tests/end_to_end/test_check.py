@@ -37,18 +37,32 @@ def stopped(tmp_path: Path) -> Path:
 def test_an_untouched_folder_is_clean(stopped: Path) -> None:
     done = run_cli("check", "--data", str(stopped))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("as many") == 2
+    assert "…" not in done.stdout  # every figure is whole, as narrow as a terminal may be
 
 
 @pytest.mark.parametrize(
-    ("statement", "named"),
+    ("statement", "named", "shown"),
     [
-        ("ALTER TABLE events DELETE WHERE id = 'c3'", "events"),
-        ("ALTER TABLE metered_events DELETE WHERE namespace != '' AND log_offset = 3", "metered_events"),
-        ("ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'MINUTE'", "rollups_minute"),
-        ("ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'DAY'", "rollups_day"),
+        ("ALTER TABLE events DELETE WHERE id = 'c3'", "events", "as many"),
+        (
+            "ALTER TABLE metered_events DELETE WHERE namespace != '' AND log_offset = 3",
+            "metered_events",
+            "by day: 30",
+        ),
+        (
+            "ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'MINUTE'",
+            "rollups_minute",
+            "by minute: 0",
+        ),
+        (
+            "ALTER TABLE rollups DELETE WHERE namespace != '' AND window_size = 'DAY'",
+            "rollups_day",
+            "by day: 0",
+        ),
     ],
 )
-def test_rows_deleted_by_hand_are_found(stopped: Path, statement: str, named: str) -> None:
+def test_rows_deleted_by_hand_are_found(stopped: Path, statement: str, named: str, shown: str) -> None:
     subprocess.run(
         [sys.executable, "-c", _TAMPER, str(stopped / "clickhouse"), statement],
         env=clean_environment(),
@@ -58,6 +72,7 @@ def test_rows_deleted_by_hand_are_found(stopped: Path, statement: str, named: st
     done = run_cli("check", "--data", str(stopped))
     assert done.returncode == 1, done.stdout + done.stderr
     assert named in done.stdout + done.stderr
+    assert shown in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
