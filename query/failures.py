@@ -24,6 +24,7 @@ _PLAIN_MESSAGES: Final = {
     "json_invalid": "is not valid JSON",
     "model_attributes_type": "must be a JSON object",
     "string_unicode": "is not valid Unicode",
+    "extra_forbidden": "is not known here; look at how it is written",
 }
 
 

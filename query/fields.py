@@ -263,6 +263,11 @@ PageLimit = Annotated[int, Between(1, 100)]
 PageOffset = Annotated[int, Between(0, MAX_OFFSET)]
 
 
+# Of questions that are ours alone, since a misspelt filter would be answered with everything. Those of the
+# contract ignore what they do not know: clients send what other versions of it know.
+KNOWN_ONLY: Final = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
 class PageAsked(BaseModel):
     """A page of everything there is."""
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import msgspec
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from meterhouse.domain.disposition import Disposition
@@ -21,7 +20,7 @@ from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor
-from query.fields import After, Between, Repeated, Timestamp, checked_id
+from query.fields import KNOWN_ONLY, After, Between, Repeated, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.event_record import outcomes_now, record_of
 from query.metering.wire import EventPageBody
@@ -30,14 +29,13 @@ from query.route import new_router
 
 router = new_router()
 
-_CAMEL = ConfigDict(alias_generator=to_camel)
 _TEXTS = ("id", "source", "type", "subject", "external_subject", "external_id")
 
 
 class EventsFiltered(BaseModel):
     """Which events: all of it has to be true; of a parameter that is repeated, one of its values."""
 
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     id: Repeated = []
     source: Repeated = []

@@ -30,7 +30,7 @@ from meterhouse.domain.usage import Repeat, StoredEvent
 from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.fields import After
+from query.fields import KNOWN_ONLY, After
 from query.freshness import AfterHeader, Patience
 from query.metering.event_usage import usage_around
 from query.metering.wire import EventRecordBody
@@ -43,6 +43,8 @@ Outcomes = Sequence[tuple[Serving, Outcome]]
 
 
 class RecordAsked(BaseModel):
+    model_config = KNOWN_ONLY
+
     source: str | None = None
     after: After = ()
 

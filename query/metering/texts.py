@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from meterhouse.domain.billable_metric import Definition
@@ -18,7 +17,7 @@ from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
 from query.cursors import Cursor, read_cursor, write_cursor
-from query.fields import MAX_IN_URL, After, Between, Timestamp, checked_id
+from query.fields import KNOWN_ONLY, MAX_IN_URL, After, Between, Timestamp, checked_id
 from query.freshness import AfterHeader
 from query.metering.meter import FRESHNESS_HEADERS
 from query.metering.wire import DimensionListBody, TextListBody
@@ -27,11 +26,9 @@ from query.route import new_router
 
 router = new_router()
 
-_CAMEL = ConfigDict(alias_generator=to_camel)
-
 
 class PeriodAsked(BaseModel):
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     from_: Timestamp = Field(EARLIEST, alias="from", description="Included; the beginning if left out.")
     to: Timestamp = Field(LATEST, description="Not included; everything if left out.")

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 
 import mimeparse
 from fastapi import Body, Depends, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from meterhouse.adapters.http.errors import NotAcceptable
@@ -19,7 +18,7 @@ from meterhouse.domain.position import Position
 from meterhouse.ports.metrics import Serving
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.fields import After, checked_id
+from query.fields import KNOWN_ONLY, After, checked_id
 from query.freshness import AfterHeader
 from query.metering.meter import FRESHNESS_HEADERS, known_dimensions
 from query.metering.usage_answer import UsageAnswer, answer_body, usage_answer
@@ -81,7 +80,7 @@ class OneOfSeveral(UsageAsked):
 class QuestionsBody(BaseModel):
     """Several questions, each about one billable metric."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+    model_config = KNOWN_ONLY
 
     queries: Annotated[list[OneOfSeveral], Field(min_length=1, max_length=MAX_QUESTIONS)]
     after: After = ()

@@ -12,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -28,14 +27,12 @@ from meterhouse.domain.errors import Invalid
 from meterhouse.domain.instant import DAY, HOUR, MINUTE, Instant, render, to_datetime
 from meterhouse.domain.window import Window, WindowSize
 from query.cursors import Cursor
-from query.fields import MAX_IN_URL, After, Between, Repeated, Timestamp
+from query.fields import KNOWN_ONLY, MAX_IN_URL, After, Between, Repeated, Timestamp
 
 MAX_GROUPS_SHOWN = 1_000
 MAX_NAMES = 20
 MAX_TEXTS = 1_000
 MAX_DEPTH = 10
-
-_CAMEL = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -66,7 +63,7 @@ Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS)]
 class Match(BaseModel):
     """One condition on a dimension, or on `subject`; a dimension that an event does not have is ""."""
 
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     dimension: Name
     eq: Text | None = None
@@ -102,7 +99,7 @@ class Match(BaseModel):
 class All(BaseModel):
     """Every one of these."""
 
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     and_: Annotated[list[Filter], Field(alias="and", min_length=1, max_length=MAX_TEXTS)]
 
@@ -113,7 +110,7 @@ class All(BaseModel):
 class Any(BaseModel):
     """At least one of these."""
 
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     or_: Annotated[list[Filter], Field(alias="or", min_length=1, max_length=MAX_TEXTS)]
 
@@ -152,7 +149,7 @@ class OrderBy(StrEnum):
 class UsageAsked(BaseModel):
     """One question about the usage of one billable metric."""
 
-    model_config = _CAMEL
+    model_config = KNOWN_ONLY
 
     from_: Timestamp = Field(alias="from", description="Included.")
     to: Timestamp = Field(description="Not included.")
@@ -215,7 +212,7 @@ class UsageAsked(BaseModel):
 class UsageParameters(BaseModel):
     """The same as the parameters of a URL: names by commas, the filter as JSON."""
 
-    model_config = ConfigDict(alias_generator=to_camel)
+    model_config = KNOWN_ONLY
 
     from_: str = Field(alias="from", description="Included: RFC 3339; without an offset it is UTC.")
     to: str = Field(description="Not included.")
