@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
 from meterhouse.domain.instant import render
 from meterhouse.domain.webhook import Delivery, DeliveryFilter, DeliveryState, NoticeType
 from query.answers import failures, json_answer
 from query.backend import Backend, Merchant, Ports
-from query.fields import KNOWN_ONLY, PageLimit, PageOffset, checked_id
+from query.fields import PageLimit, PageOffset, checked_id
 from query.route import RawRoute, new_router
 from query.wire import ListBody, Moment, Wire, pagination
 
 router = new_router()
 bodiless = new_router(RawRoute)
 
+_CAMEL = ConfigDict(alias_generator=to_camel)
 MOST_ATTEMPTS: Final = 50
 
 EndpointId = Annotated[str, Field(pattern="^ep_[a-zA-Z0-9]+$", max_length=255)]
@@ -27,7 +29,7 @@ NoticeId = Annotated[str, Field(pattern="^msg_[a-zA-Z0-9]+$", max_length=255)]
 
 
 class DeliveriesAsked(BaseModel):
-    model_config = KNOWN_ONLY
+    model_config = _CAMEL
 
     endpoint_id: EndpointId | None = None
     webhook_id: NoticeId | None = None

@@ -270,14 +270,21 @@ def _address(victim: Victim, path: str) -> str:
     return address
 
 
-def _request(victim: Victim, method: str, path: str) -> dict[str, Any]:
+def _parameters(victim: Victim, path: str, operation: dict[str, Any]) -> dict[str, str]:
+    """Nothing may hide behind a missing parameter: these satisfy every route."""
+    whose = {"merchantId": "org_dev", "productId": victim.product, "customerId": victim.customer}
+    asked = _EVER | whose | _ASKED.get(path, {})
+    if not path.startswith("/api/v1/"):
+        return asked
+    known = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+    return {name: value for name, value in asked.items() if name in known}  # it refuses all others
+
+
+def _request(victim: Victim, method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
     """A request for exactly what `victim` has; an operation that this does not know yet fails the test."""
     request: dict[str, Any] = {"method": method.upper(), "url": _address(victim, path)}
     if method == "get":
-        # Nothing may hide behind a missing parameter: these satisfy every route.
-        whose = {"merchantId": "org_dev", "productId": victim.product, "customerId": victim.customer}
-        asked = _ASKED.get(path, {})
-        return request | {"params": _EVER | whose | asked}
+        return request | {"params": _parameters(victim, path, operation)}
     match method, path:
         case "post", "/v0/events":
             body: object = {
@@ -339,8 +346,8 @@ def test_a_stranger_reads_and_changes_nothing_on_any_route(
     server: Server, victim: Victim, stranger: httpx.Client
 ) -> None:
     before = victim.state()
-    for method, path, _ in _operations(server):
-        request = _request(victim, method, path)
+    for method, path, operation in _operations(server):
+        request = _request(victim, method, path, operation)
         response = stranger.request(**request)
         told = (method, path, response.status_code, response.text)
         assert response.status_code < 500, told
@@ -390,7 +397,7 @@ def test_no_route_answers_without_a_good_key(
 ) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
     with httpx.Client(base_url=server.url, headers=headers) as nobody:
-        for method, path, _ in _operations(server):
-            response = nobody.request(**_request(victim, method, path))
+        for method, path, operation in _operations(server):
+            response = nobody.request(**_request(victim, method, path, operation))
             assert response.status_code == 401, (method, path, response.text)
             assert {"error", "message"} <= set(response.json())

@@ -29,7 +29,6 @@ async def service() -> QueryService:
         ("/api/v1/events", _MAY),
         ("/api/v1/events/stats", _MAY),
         ("/api/v1/events/a", {}),
-        ("/api/v1/webhooks/deliveries", {}),
     ],
 )
 async def test_a_misspelt_parameter_is_refused_where_it_would_answer_for_everything(
