@@ -40,8 +40,9 @@ def listens(port: int) -> bool:
 def end(pid: int, how: signal.Signals, seconds: float, is_it: Callable[[], bool]) -> None:
     """Send the signal and return once the process is gone; SIGKILL after so long.
 
-    Its number may come to mean another process as soon as it is gone: `is_it` is asked once it is held by
-    more than that. Raises ProcessLookupError where it is gone already.
+    Gone are all of its threads, and with them its ports: its first one may be a zombie long before. Its
+    number may come to mean another process by then, so `is_it` is asked once it is held by more than that.
+    Raises ProcessLookupError where it is gone already.
     """
     process = os.pidfd_open(pid)
     try:

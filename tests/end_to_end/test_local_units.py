@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.control import Installation
 from deploy.local.kafka import KafkaNotStarted, fetch_jars, start_cluster
-from deploy.local.machine import end, state_of
+from deploy.local.machine import end, free_ports, listens, state_of
 from deploy.local.units import Unit
 from tests.running import free_port
 
@@ -45,6 +45,36 @@ def test_a_process_that_heeds_no_signal_is_killed() -> None:
         process.stdout.readline()
         end(process.pid, signal.SIGTERM, 1, is_it=lambda: True)
         assert state_of(process.pid) == ""
+
+
+# Listens, with a crowd of threads and much memory to tear down; whoever starts it is not its parent for long.
+_LISTENER = """
+import socket, sys, threading, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+memory = b"x" * 200_000_000
+for _ in range(60):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print(flush=True)
+time.sleep(60)
+"""
+_START = """
+import subprocess, sys
+command = [sys.executable, "-c", *sys.argv[1:]]
+started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+started.stdout.readline()
+print(started.pid)
+"""
+
+
+def test_a_process_that_was_killed_listens_no_more() -> None:
+    """Whoever starts the next one on its port would take it for ready at once."""
+    for _ in range(5):
+        [port] = free_ports(1)
+        start = [sys.executable, "-c", _START, _LISTENER, str(port)]
+        pid = int(subprocess.run(start, capture_output=True, text=True, check=True, timeout=60).stdout)
+        assert listens(port)
+        end(pid, signal.SIGKILL, 10, is_it=lambda: True)
+        assert not listens(port)
 
 
 def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
