@@ -14,6 +14,11 @@ pytestmark = pytest.mark.anyio
 PERIOD = {"from": "2026-05-01T00:00:00Z", "to": "2026-05-02T00:00:00Z"}
 
 
+def _questions(id: str) -> dict[str, dict[str, str]]:
+    """One that is about a metric's period, and one that is about an event: path → parameters."""
+    return {f"/v0/billableMetrics/{id}/meter": PERIOD, "/api/v1/events/e": {}}
+
+
 async def _meter(service: QueryService, id: str, **params: str) -> httpx.Response:
     return await service.client.get(f"/v0/billableMetrics/{id}/meter", params=PERIOD | params)
 
@@ -30,14 +35,14 @@ async def test_a_position_that_never_comes_is_a_504_on_every_route_that_waits() 
     service = QueryService(after_timeout=timedelta(milliseconds=20))
     id = await service.metric()
     service.add(event("e"))
-    paths = [f"/v0/billableMetrics/{id}/meter", f"/v0/billableMetrics/{id}/events", "/api/v1/events/e"]
-    for path in paths:
-        by_parameter = await service.client.get(path, params=PERIOD | {"after": "0:9"})
-        by_header = await service.client.get(path, params=PERIOD, headers={"meterhouse-after": "0:9"})
+    questions = _questions(id) | {f"/v0/billableMetrics/{id}/events": PERIOD}
+    for path, asked in questions.items():
+        by_parameter = await service.client.get(path, params=asked | {"after": "0:9"})
+        by_header = await service.client.get(path, params=asked, headers={"meterhouse-after": "0:9"})
         for response in (by_parameter, by_header):
             assert (response.status_code, response.json()["error"]) == (504, "not_yet_counted")
             assert "retry-after" in response.headers
-        assert (await service.client.get(path, params=PERIOD | {"after": "0:1"})).status_code == 200
+        assert (await service.client.get(path, params=asked | {"after": "0:1"})).status_code == 200
 
 
 @pytest.mark.parametrize("after", ["7:1", "0:1,7:1", "x", "0:-1", "0", ""])
@@ -45,10 +50,10 @@ async def test_a_position_that_cannot_be_is_a_400(after: str) -> None:
     service = QueryService()
     id = await service.metric()
     service.watermark.step = 1
-    for path in (f"/v0/billableMetrics/{id}/meter", "/api/v1/events/e"):
-        response = await service.client.get(path, params=PERIOD | {"after": after})
+    for path, asked in _questions(id).items():
+        response = await service.client.get(path, params=asked | {"after": after})
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "after")
-        response = await service.client.get(path, params=PERIOD, headers={"meterhouse-after": after})
+        response = await service.client.get(path, params=asked, headers={"meterhouse-after": after})
         assert response.status_code == 400
 
 
@@ -58,12 +63,12 @@ async def test_an_answer_waits_for_the_definition_that_stands() -> None:
     service.add(event("e"))
     service.metrics.building = True
     await service.client.patch(f"/v0/billableMetrics/{id}", json={"valueProperty": "$.m"})
-    for path in (f"/v0/billableMetrics/{id}/meter", "/api/v1/events/e"):
-        assert (await service.client.get(path, params=PERIOD)).status_code == 200
-        assert (await service.client.get(path, params=PERIOD | {"after": "0:1"})).status_code == 504
+    for path, asked in _questions(id).items():
+        assert (await service.client.get(path, params=asked)).status_code == 200
+        assert (await service.client.get(path, params=asked | {"after": "0:1"})).status_code == 504
     service.metrics.activate(id)
-    for path in (f"/v0/billableMetrics/{id}/meter", "/api/v1/events/e"):
-        assert (await service.client.get(path, params=PERIOD | {"after": "0:1"})).status_code == 200
+    for path, asked in _questions(id).items():
+        assert (await service.client.get(path, params=asked | {"after": "0:1"})).status_code == 200
 
 
 async def test_a_look_up_does_not_wait_for_metrics_of_other_types() -> None:
