@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from meterhouse.domain.instant import render
 from meterhouse.domain.interval_change import IntervalChange, IntervalChangeFilter
@@ -21,8 +20,6 @@ from query.subscriptions.wire import TagsBody, shown_tags
 from query.wire import ListBody, Moment, Wire, pagination
 
 router = new_router()
-
-_CAMEL = ConfigDict(alias_generator=to_camel)
 
 
 class EveryIntervalChangeAsked(PageAsked):

@@ -137,6 +137,10 @@ class Distributed:
 
     def _end(self, name: str, how: signal.Signals) -> None:
         self._unit(name).end(how)
+        self._over(name)
+
+    def _over(self, name: str) -> None:
+        """It ended as a test meant it to."""
         self._altered.discard(name)
         self._ended.add(name)
 
@@ -161,8 +165,7 @@ class Distributed:
         while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
             assert time.monotonic() < deadline, f"{name} runs on:\n{self.words(name)}"
             time.sleep(0.02)
-        self._altered.discard(name)
-        self._ended.add(name)
+        self._over(name)
         status = os.waitstatus_to_exitcode(ended[1])
         assert status == -signal.SIGKILL, f"{name} ended with {status}:\n{self.words(name)}"
 
