@@ -23,7 +23,7 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.local.machine import free_ports, listens
+from deploy.local.machine import free_ports, halt, listens
 
 VERSION: Final = "4.1.1"
 _LOG4J: Final = "2.24.3"  # the one that this Kafka brings
@@ -169,9 +169,9 @@ class Broker:
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, and nobody answers."""
+        """SIGSTOP: connections stay open, and nobody answers any more once this returns."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process.pid)
 
     def resume(self) -> None:
         """SIGCONT."""

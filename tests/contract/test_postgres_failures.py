@@ -19,6 +19,7 @@ from psycopg import sql
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from deploy.local.machine import halt
 from deploy.local.postgres import LocalPostgres
 from meterhouse.adapters.catalog.database import Database
 from meterhouse.adapters.catalog.engines import DatabaseLimits
@@ -122,7 +123,7 @@ def frozen(server: LocalPostgres) -> Iterator[None]:
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     members = [server.pid, *map(int, children)]
     for member in members:
-        os.kill(member, signal.SIGSTOP)
+        halt(member)
     try:
         yield
     finally:

@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from deploy.local.control import Installation
 from deploy.local.kafka import KafkaNotStarted, fetch_jars, start_cluster
-from deploy.local.machine import end, free_ports, listens, state_of
+from deploy.local.machine import end, free_ports, halt, listens, state_of
 from deploy.local.units import Unit
 from tests.running import free_port
 
@@ -75,6 +76,49 @@ def test_a_process_that_was_killed_listens_no_more() -> None:
         assert listens(port)
         end(pid, signal.SIGKILL, 10, is_it=lambda: True)
         assert not listens(port)
+
+
+# Answers each byte from a thread that is not its first one, as servers do.
+_ANSWERER = """
+import socket, threading, time
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+asker, _ = listener.accept()
+def answer():
+    while byte := asker.recv(1):
+        asker.send(byte)
+for target in (answer, *60 * [lambda: time.sleep(60)]):
+    threading.Thread(target=target, daemon=True).start()
+time.sleep(60)
+"""
+
+
+def test_a_halted_process_answers_no_more() -> None:
+    """Whoever asks it next would take a broker for one that hangs, and get an answer."""
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", _ANSWERER], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            try:
+                with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as asker:
+                    asker.send(b"1")
+                    assert asker.recv(1) == b"1"
+                    time.sleep(0.05)  # until it sleeps on the next one
+                    halt(process.pid)
+                    asker.settimeout(0.2)
+                    asker.send(b"2")
+                    with pytest.raises(TimeoutError):
+                        asker.recv(1)
+            finally:
+                process.kill()
+
+
+def test_a_process_that_is_gone_cannot_be_halted() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        process.kill()
+        with pytest.raises(ProcessLookupError):
+            halt(process.pid)
+    with pytest.raises(ProcessLookupError):
+        halt(process.pid)
 
 
 def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 import pytest
 
 from deploy.local.control import Installation, is_ready
-from deploy.local.machine import state_of
+from deploy.local.machine import halt, is_halted
 from deploy.local.units import Unit
 from tests.api import Api
 from tests.running import PATIENCE, clean_environment, free_port, run_cli, wait_for
@@ -145,10 +145,9 @@ class Distributed:
         self._ended.add(name)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP: its connections stay open, and nobody answers."""
+        """SIGSTOP: its connections stay open, and nobody answers any more once this returns."""
         self._altered.add(name)
-        os.kill(self._pid(name), signal.SIGSTOP)
-        self.wait_until_paused(name)
+        halt(self._pid(name))
 
     def resume(self, name: str) -> None:
         """SIGCONT."""
@@ -156,7 +155,7 @@ class Distributed:
 
     def wait_until_paused(self, name: str) -> None:
         """Return once something has stopped it."""
-        wait_for(lambda: state_of(self._pid(name)) == "T", f"{name} is paused")
+        wait_for(lambda: is_halted(self._pid(name)), f"{name} is paused")
 
     def wait_until_killed(self, name: str, seconds: float = PATIENCE) -> None:
         """Return once it has died of a SIGKILL; it must be one that `start` started."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from deploy.local.machine import state_of
+from deploy.local.machine import is_halted
 from tests.running import wait_for
 
 _PASS: Final = """
@@ -34,7 +34,7 @@ def test_a_fault_kills_at_that_passing_of_its_point(text: str, passed: int) -> N
 def test_a_stopped_process_goes_on_when_it_is_continued() -> None:
     command = [sys.executable, "-c", _PASS, "planned:2:stop"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: state_of(process.pid) == "T", "it stopped itself", seconds=60)
+        wait_for(lambda: is_halted(process.pid), "it stopped itself", seconds=60)
         process.send_signal(signal.SIGCONT)
         out, _ = process.communicate(timeout=60)
     assert len(out.splitlines()) == 4
