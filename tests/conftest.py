@@ -29,6 +29,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that need the installation of many processes come last: it keeps running once it was started."""
+    late = {item.path for item in items if _needs_installation(item)}
+    items.sort(key=lambda item: item.path in late)
+
+
+def _needs_installation(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    return "started" in item.fixturenames or "clients" in item.path.parts  # which ask for it by its name
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """On CI a skipped test is a failure: every suite can run there."""

@@ -55,8 +55,9 @@ class Reader:
         return await self._topic.partitions()
 
     async def bounds(self, partition: int) -> Bounds:
-        earliest, latest = OffsetResetStrategy.EARLIEST, OffsetResetStrategy.LATEST
-        first, end = await asyncio.gather(self._offset(partition, earliest), self._offset(partition, latest))
+        first, end = await asyncio.gather(
+            self._offset(partition, OffsetResetStrategy.EARLIEST), self._end(partition)
+        )
         return Bounds(min(first, end), end)
 
     async def read(self, partition: int, start: int, limit: int) -> Sequence[LogRecord]:
@@ -87,7 +88,7 @@ class Reader:
         if fetched.records:
             records = _taken(fetched.records, partition, start, take)
             return Page(records, start + len(records) == fetched.high_watermark)
-        if (await self.bounds(partition)).end > start:
+        if await self._end(partition) > start:
             # A new leader learns late how far its followers are: there is more, but not yet for us.
             raise LogUnavailable(f"partition {partition} has records at {start} that are not readable yet")
         return Page([], True)
@@ -95,7 +96,7 @@ class Reader:
     async def wait(self, partition: int, offset: int, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        end = (await self.bounds(partition)).end
+        end = await self._end(partition)
         while end <= offset:
             left = deadline - loop.time()
             if left <= 0:
@@ -105,8 +106,11 @@ class Reader:
                     await self._fetch(partition, end, max_bytes=1, wait=min(left, _LONGEST_WAIT))
             except TimeoutError:
                 return False
-            end = (await self.bounds(partition)).end
+            end = await self._end(partition)
         return True
+
+    async def _end(self, partition: int) -> int:
+        return await self._offset(partition, OffsetResetStrategy.LATEST)
 
     async def _offset(self, partition: int, timestamp: int) -> int:
         request = OffsetRequest(-1, 0, [(self._topic.name, [(partition, timestamp)])])
