@@ -103,10 +103,10 @@ class Reader:
                 return False
             try:
                 async with asyncio.timeout(left):
-                    await self._fetch(partition, end, max_bytes=1, wait=min(left, _LONGEST_WAIT))
+                    waited = min(left, _LONGEST_WAIT)
+                    end = (await self._fetch(partition, end, max_bytes=1, wait=waited)).high_watermark
             except TimeoutError:
                 return False
-            end = await self._end(partition)
         return True
 
     async def _end(self, partition: int) -> int:
