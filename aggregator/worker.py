@@ -75,10 +75,10 @@ class Worker:
 
     `clock` is in seconds, monotonic, and counts sleep (CLOCK_BOOTTIME): exactly-once leans on it. It leans on
     `time_of_day` only as far as no clock that received an event runs ahead of it by a quarter of an hour.
-    `fault` is called at every point of FAULT_POINTS. While the log is quiet it looks for new definitions and
-    for `stop` every `idle_seconds`. Told to stop, it counts what is still unread for at
-    most `last_seconds`. Fenced, it claims again only while the partition `is_ours` by whoever shares them
-    out: two workers must not take it from each other for ever.
+    `fault` is called at every point of FAULT_POINTS. While the log is quiet it looks for `stop` every
+    `idle_seconds`, and at definitions that are half as old as that at most. Told to stop, it counts what is
+    still unread for at most `last_seconds`. Fenced, it claims again only while the partition `is_ours` by
+    whoever shares them out: two workers must not take it from each other for ever.
     """
 
     partition: int
@@ -193,12 +193,12 @@ class Worker:
 
     async def backfill(self, progress: Progress) -> bool:
         """Count one chunk of stored events for one metric version; False when nothing is left to do."""
-        newest = await self.definitions.newest()
-        if newest == self._settled:
+        recent = await self.definitions.recent(self.idle_seconds / 2)
+        if recent == self._settled:
             return False
         unfinished = await self.ledger.backfills(progress)
         if not unfinished:
-            self._settled = newest
+            self._settled = recent
             return False
         await self._backfill(unfinished[0])
         return True

@@ -24,7 +24,7 @@ from meterhouse.telemetry.spans import Spans
 _INSERTS_A_FLUSH: Final = 2
 _LONGEST_MEMORY: Final = timedelta(hours=1)
 
-# Each of a process's partitions asks Kafka and the catalog that often while nothing arrives.
+# Each of a process's partitions asks Kafka that often while nothing arrives; all together ask the catalog.
 _IDLE: Final = 0.5  # seconds
 
 _log: Final = structlog.get_logger("meterhouse")

@@ -75,8 +75,11 @@ class Definitions(Protocol):
     async def at(self, catalog_version: int) -> Sequence[Definition]:
         """Every metric version, active or building, of that catalog version; the same answer for ever."""
 
-    async def newest(self) -> int:
-        """The newest catalog version; it grows with every definition created or changed, and every reset."""
+    async def recent(self, max_age: float) -> int:
+        """The catalog version that was the newest at some time in the last `max_age` seconds.
+
+        It grows with every definition created or changed, and every reset.
+        """
 
     async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
         """Those of that catalog version by merchant, for those who have any; the same answer for ever."""

@@ -286,6 +286,14 @@ async def test_a_change_of_the_definition_makes_a_version(
     assert (await catalog.metrics.get("org_a", "bm_a")).metric == changed
 
 
+async def test_a_recent_version_is_as_old_as_the_asker_allows(catalog: Catalog) -> None:
+    before = await catalog.recent(60.0)
+    await catalog.metrics.create(metric())
+    assert await catalog.recent(60.0) == before
+    assert await catalog.recent(0.0) == before + 1
+    assert await catalog.recent(60.0) == before + 1
+
+
 async def test_what_leaves_the_definition_as_it_is_makes_no_version(catalog: Catalog) -> None:
     await catalog.metrics.create(metric())
     before = await catalog.newest()

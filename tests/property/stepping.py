@@ -82,6 +82,7 @@ class SteppedLedger:
     """A ProgressLedger and Definitions over a MemoryLedger."""
 
     ledger: MemoryLedger
+    _recent: int | None = None
 
     async def claim(self, partition: int) -> Progress:
         return await _around(self.ledger.claim(partition))
@@ -101,8 +102,10 @@ class SteppedLedger:
     async def at(self, catalog_version: int) -> Sequence[Definition]:
         return await _around(self.ledger.at(catalog_version))
 
-    async def newest(self) -> int:
-        return await _around(self.ledger.newest())
+    async def recent(self, max_age: float) -> int:
+        """That of the last time that it was asked for; at first, of now."""
+        before, self._recent = self._recent, await _around(self.ledger.newest())
+        return self._recent if before is None else before
 
     async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
         return await _around(self.ledger.tombstones(catalog_version))

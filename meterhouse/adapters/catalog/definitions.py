@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -25,12 +26,18 @@ class _Known:
     tombstones: Mapping[str, Tombstones]
 
 
+class _Recent(NamedTuple):
+    asked_at: float
+    catalog_version: int
+
+
 class CatalogDefinitions:
     """Implements Definitions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[int, _Known] = {}
+        self._recent: _Recent | None = None
 
     async def at(self, catalog_version: int) -> Sequence[Definition]:
         """ValueError for a version that is yet to come: what it will hold is not settled."""
@@ -50,6 +57,12 @@ class CatalogDefinitions:
 
     async def newest(self) -> int:
         return await self._database.read(newest_catalog_version)
+
+    async def recent(self, max_age: float) -> int:
+        now = time.monotonic()
+        if self._recent is None or now - self._recent.asked_at > max_age:
+            self._recent = _Recent(now, await self.newest())
+        return self._recent.catalog_version
 
 
 def _read(catalog_version: int, session: Session) -> _Known:

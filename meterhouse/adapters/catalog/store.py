@@ -137,7 +137,11 @@ class Catalog:
         return await self._definitions.at(catalog_version)
 
     async def newest(self) -> int:
+        """The newest catalog version."""
         return await self._definitions.newest()
+
+    async def recent(self, max_age: float) -> int:
+        return await self._definitions.recent(max_age)
 
     async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
         return await self._definitions.tombstones(catalog_version)

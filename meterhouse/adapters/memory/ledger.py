@@ -66,7 +66,11 @@ class MemoryLedger:
         return self._history[catalog_version]
 
     async def newest(self) -> int:
+        """The newest catalog version."""
         return len(self._history) - 1
+
+    async def recent(self, max_age: float) -> int:
+        return await self.newest()
 
     async def tombstones(self, catalog_version: int) -> Mapping[str, Tombstones]:
         return self._known[catalog_version]
