@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from meterhouse.domain.reconciliation import Reconciliation
+from tests.fakes_query import MERCHANT
 from tests.shop import Json, Shop
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +144,25 @@ async def test_reconciling_at_once_adds_a_feature_once(shop: Shop) -> None:
     answers = await asyncio.gather(*[reconciled(shop, made["id"]) for _ in range(4)])
     assert sorted(list(keys(one)) for one in answers) == [["added"], *[["skipped"]] * 3]
     assert len(await held(shop, made["id"])) == 1
+
+
+async def test_who_had_to_wait_for_another_finds_nothing_left_to_do(shop: Shop) -> None:
+    """Its time, taken before it waited, is before what the other did."""
+    price = await shop.featured("tokens")
+    plan = await shop.plan(prices=[])
+    made = await shop.subscription(planId=plan["id"])
+    reconcile = shop.catalog.reconciliation.reconcile
+    await shop.changed(f"/v0/plans/{plan['id']}", prices=[price["id"]])
+    early = shop.clock.now()
+    assert keys(await reconciled(shop, made["id"])) == {"added": ["tokens"]}
+    issued = await shop.get("/v1/entitlements", subscriptionId=made["id"])
+    late = await reconcile(MERCHANT, made["id"], early)
+    assert (late.added, [one.key for one in late.skipped]) == ((), ["tokens"])
+    assert await shop.get("/v1/entitlements", subscriptionId=made["id"]) == issued
+    await shop.changed(f"/v0/plans/{plan['id']}", prices=[])
+    early = shop.clock.now()
+    assert keys(await reconciled(shop, made["id"])) == {"removed": ["tokens"]}
+    assert await reconcile(MERCHANT, made["id"], early) == Reconciliation()
 
 
 async def test_a_deleted_feature_is_offered_no_more(shop: Shop) -> None:

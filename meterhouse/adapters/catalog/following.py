@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from meterhouse.adapters.catalog.entitlement_models import EntitlementRow, GrantRow
@@ -29,11 +29,12 @@ from meterhouse.domain.webhook import NoticeType
 
 @dataclass(slots=True)
 class Difference:
-    """Between what a subscription has, from an instant on, and what it is offered.
+    """Between what a subscription has, from the instant `at` on, and what it is offered.
 
     `added`, `skipped` and `failed` have a feature once, `removed` those whose feature is not offered.
     """
 
+    at: Instant
     added: list[Offer] = field(default_factory=list)
     skipped: list[Feature] = field(default_factory=list)
     failed: list[Feature] = field(default_factory=list)
@@ -46,13 +47,18 @@ class Difference:
 def compare(
     session: Session, subscription: Subscription, at: Instant, only: Collection[str] | None = None
 ) -> Difference:
-    """The difference at `at`, for all features or `only` some. What was issued beside the plan stays."""
+    """The difference at `at`, for all features or `only` some. What was issued beside the plan stays.
+
+    Where another was faster it is the difference since then: who has to wait for the catalog took the time
+    before that.
+    """
+    at = max(at, _changed_at(session, subscription))
     since = max(subscription.now(at), subscription.started_at)
     held = _held(session, subscription, at)
     offered: defaultdict[str, list[Offered]] = defaultdict(list)
     for one in offers_to(session, subscription, since):
         offered[one.offer.feature.id].append(one)
-    difference = Difference()
+    difference = Difference(at)
     ready = partial(prepare, session, subscription, at=at)
     for id in dict.fromkeys([*offered, *held]):
         if only is None or id in only:
@@ -90,6 +96,15 @@ def _compare_one(
         difference.added.append(offer)
 
 
+def _changed_at(session: Session, subscription: Subscription) -> Instant:
+    """When its entitlements were last issued or canceled; 0 by a test clock, which does not run on."""
+    if subscription.clock_at is not None:
+        return 0
+    last = select(func.max(EntitlementRow.created_at), func.max(EntitlementRow.canceled_at))
+    found = session.execute(last.where(EntitlementRow.subscription_id == subscription.id)).one()
+    return max(at or 0 for at in found)
+
+
 def _held(
     session: Session, subscription: Subscription, at: Instant
 ) -> Mapping[str, Sequence[EntitlementRow]]:
@@ -112,14 +127,14 @@ def _held(
     return found
 
 
-def settle(session: Session, subscription: Subscription, difference: Difference, at: Instant) -> None:
+def settle(session: Session, subscription: Subscription, difference: Difference) -> None:
     """Make it none."""
     for row, end in difference.moved:
         row.active_to = end
     session.flush()
     make_due(session, EntitlementRow.id.in_([row.id for row, _ in difference.moved]))
     for row in difference.gone:
-        _remove(session, row, subscription.now(at), at)
+        _remove(session, row, subscription.now(difference.at), difference.at)
     for provision in difference.begun:
         apply(session, provision)
 
@@ -129,7 +144,7 @@ def follow_written(session: Session, subscription: Subscription, at: Instant) ->
     timeline = read_entitling_timeline(session, subscription)
     written = _written_about(timeline)
     if written and subscription.ended(at) is None:
-        settle(session, subscription, compare(session, subscription, at, written), at)
+        settle(session, subscription, compare(session, subscription, at, written))
 
 
 def _written_about(timeline: Timeline) -> frozenset[str]:

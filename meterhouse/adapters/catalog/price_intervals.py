@@ -108,7 +108,7 @@ def _follow(
             f"the feature {feature.key} cannot be provisioned: its type is another, or nothing measures it"
         )
         raise Invalid.field("priceId", message)
-    settle(session, subscription, difference, at)
+    settle(session, subscription, difference)
 
 
 def _changes(

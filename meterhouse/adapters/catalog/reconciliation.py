@@ -41,7 +41,7 @@ def _reconcile(merchant_id: str, id: str, at: Instant, session: Session) -> Reco
     hold_catalog(session)
     subscription, difference = _compare(session, merchant_id, id, at)
     told = _told(session, difference)
-    settle(session, subscription, difference, at)
+    settle(session, subscription, difference)
     return told
 
 

@@ -116,4 +116,4 @@ def _entitle(session: Session, subscription: Subscription, at: Instant) -> None:
             f"the feature {feature.key} cannot be provisioned: its type is another, or nothing measures it"
         )
         raise Conflict(message, code=FEATURE)
-    settle(session, subscription, difference, at)
+    settle(session, subscription, difference)
