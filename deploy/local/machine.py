@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
+import random
 import select
 import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,17 +21,34 @@ NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 _ENDED: Final = frozenset({"", "Z"})
 
+_GIVEN_TO_CONNECTIONS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_PORT: Final = 10_000  # of those below, many are known as the ports of some service
+
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of the loopback that nobody listens on just now; a process is never given one twice.
+
+    A server keeps its port while it is away for a restart. So they are none of those that Linux gives to
+    connections by itself, of which any client may get one at any moment.
+    """
+    return list(itertools.islice(_free_ports(), count))
+
+
+@functools.cache
+def _free_ports() -> Iterator[int]:
+    first, last = map(int, _GIVEN_TO_CONNECTIONS.read_text().split())
+    ports = [port for port in range(_FIRST_PORT, 2**16) if not first <= port <= last]
+    random.SystemRandom().shuffle(ports)  # other processes choose as well
+    return filter(_is_free, ports)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def listens(port: int) -> bool:

@@ -78,7 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         if reply is None:
             return
         self.send_response(reply.status)
-        for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
+        ours = {"content-length": str(len(reply.body)), "connection": "close"}
+        for name, value in {**reply.headers, **ours}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.body)

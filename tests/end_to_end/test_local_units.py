@@ -31,6 +31,15 @@ def test_a_process_is_found_from_the_moment_it_was_launched_until_it_ended(tmp_p
         assert unit.pid is None
 
 
+def test_a_port_that_was_chosen_is_given_to_no_connection_meanwhile() -> None:
+    """A server that came back from a restart would find it taken."""
+    connections = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    first, last = map(int, connections.split())
+    chosen = [free_port() for _ in range(50)] + free_ports(50)
+    assert len(set(chosen)) == len(chosen)
+    assert not [port for port in chosen if first <= port <= last]
+
+
 def test_another_process_with_its_number_is_left_alone() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as other:
         with pytest.raises(ProcessLookupError):
