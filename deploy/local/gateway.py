@@ -7,17 +7,18 @@ reached is passed over. For a local start only: in production that is a load bal
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import httpx
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp
 
 from ingest.routes import PATHS
+from meterhouse.adapters.http.server import Server, listening, serve_until_stopped
 
 # RFC 9110, 7.6.1: these are between two neighbours; and httpx has undone the coding of what it read.
 _NOT_PASSED_ON: Final = frozenset(
@@ -94,7 +95,8 @@ def main() -> None:
     options = parser.parse_args()
     client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500))
     app = create_app(client, options.ingest.split(","), options.query.split(","))
-    uvicorn.run(app, host="127.0.0.1", port=options.port, lifespan="off", log_config=None, access_log=False)
+    with listening("127.0.0.1", options.port) as listener:
+        asyncio.run(serve_until_stopped([Server(app, listener)], ready=lambda: None))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import stat
+import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -15,6 +18,16 @@ from tests.running import READY, Server, free_port, run_cli
 def test_health_is_answered_without_a_key(server: Server) -> None:
     for path in ("/healthz", "/readyz"):
         assert httpx.get(server.url + path).status_code == 200
+
+
+def test_a_connection_that_was_idle_for_a_while_is_still_good(server: Server) -> None:
+    """Clients and load balancers keep one for seconds, and a request must not meet our closing of it."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+        time.sleep(6)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

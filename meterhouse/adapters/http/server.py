@@ -9,10 +9,14 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
+
+# Whoever asks us over kept connections is to close them first, since a request that meets our closing is lost
+# to its sender: most load balancers keep an idle one for 60 s.
+_IDLE_SECONDS: Final = 75
 
 # What goes on beside the servers until the event is set; it finishes what it is in the middle of.
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -37,7 +41,7 @@ class Server(uvicorn.Server):
     """Uvicorn on a socket that listens already, leaving signals to us."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        super().__init__(quiet(app))
+        super().__init__(quiet(app, timeout_keep_alive=_IDLE_SECONDS))
         self.listener = listener
         self.listening = asyncio.Event()
 
