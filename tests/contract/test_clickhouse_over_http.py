@@ -35,9 +35,9 @@ def proxy(clickhouse_url: str) -> Iterator[CuttingProxy]:
 
 
 @asynccontextmanager
-async def migrated(url: str, **options: object) -> AsyncIterator[ClickHousePool]:
+async def migrated(url: str) -> AsyncIterator[ClickHousePool]:
     database = f"test_{uuid4().hex}"
-    async with ClickHousePool(url, database=database, size=1, **options) as pool:  # type: ignore[arg-type] # a test's shorthand
+    async with ClickHousePool(url, database=database, size=1) as pool:
         await migrate(pool)
         yield pool
         await pool.run(lambda client: client.command(f"DROP DATABASE {database} SYNC"))
@@ -164,7 +164,7 @@ async def test_a_cut_body_inserts_nothing(clickhouse_url: str) -> None:
 
 
 async def test_a_server_that_does_not_answer_in_time_is_unavailable(proxy: CuttingProxy) -> None:
-    async with migrated(proxy.url, timeout=timedelta(seconds=1)) as pool:
+    async with ClickHousePool(proxy.url, size=1, timeout=timedelta(seconds=1)) as pool:
         with pytest.raises(StoreUnavailable, match=r"[Tt]imed out"):
             await pool.run(lambda client: client.command("SELECT sleep(2.5)"))
         # No session of ours is locked by the statement that still runs.
