@@ -271,7 +271,8 @@ def _branch(
     if question.condition != ALWAYS:
         conditions.append(f"({binding.condition(question.condition)})")
     table = Table.METERED_EVENTS if source is None else Table.ROLLUPS
-    return f"SELECT {', '.join(columns)}\nFROM {table}\nWHERE {' AND '.join(conditions)}"
+    # ClickHouse would make a PREWHERE of it by itself, and take a tenth of a short statement's time for that
+    return f"SELECT {', '.join(columns)}\nFROM {table}\nPREWHERE {' AND '.join(conditions)}"
 
 
 def _of_size(source: Source) -> list[str]:
