@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -99,8 +100,12 @@ async def meter(
         )
 
     serving, usage = await steady(ports, serving, ask)
-    body = usage_body(serving.shown.definition, usage, asked.window_size, group_by, page)
-    return json_answer(body, headers | state_header(serving))
+
+    def answer() -> Response:
+        body = usage_body(serving.shown.definition, usage, asked.window_size, group_by, page)
+        return json_answer(body, headers | state_header(serving))
+
+    return await asyncio.to_thread(answer)  # with many cells it takes longer than others should wait for
 
 
 def group_page(asked: MeterAsked) -> GroupPage | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -89,11 +90,8 @@ class ClickHouseUsage:
 
     async def usage(self, question: UsageQuestion) -> Usage:
         """Exact usage."""
-        statement = usage_statement(question)
-        if statement is None:
-            return Usage(Reading())
-        columns = await self._columns(statement)
-        return _usage(question, columns) if columns else Usage(Reading())
+        usage = await self._read(usage_statement(question), partial(_usage, question))
+        return usage or Usage(Reading())
 
     async def usages(self, questions: Sequence[UsageQuestion]) -> Sequence[Usage]:
         """See UsageReader. Raises ValueError for questions that differ in more than their definitions."""
@@ -106,9 +104,7 @@ class ClickHouseUsage:
 
     async def _of_metrics(self, questions: Sequence[UsageQuestion]) -> dict[str, Usage]:
         """What there is of each billable metric; the questions share their aggregation."""
-        statement = usages_statement(questions)
-        columns = () if statement is None else await self._columns(statement)
-        return _by_metric(questions[0], *columns) if columns else {}
+        return await self._read(usages_statement(questions), partial(_by_metric, questions[0])) or {}
 
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
         rows = await self._rows(texts_statement(question))
@@ -135,11 +131,22 @@ class ClickHouseUsage:
     async def lookup(self, asked: EventLookup) -> Sequence[StoredEvent]:
         return await self._pool.run(lambda client: stored_events(client, asked))
 
-    async def _columns(self, statement: Statement) -> Sequence[Sequence[Any]]:
+    async def _read(
+        self, statement: Statement | None, read: Callable[[Sequence[Sequence[Any]]], R]
+    ) -> R | None:
+        """What `read` makes of the answer's columns; None where there are no rows.
+
+        Of 100,000 rows it takes longer than others should wait for, so it is done on the client's thread.
+        """
+        if statement is None:
+            return None
         text, parameters, settings = statement.text, statement.parameters, self._limits.settings()
-        return await self._run(
-            lambda client: client.query(text, parameters, settings=settings, column_oriented=True).result_set
-        )
+
+        def ask(client: Client) -> R | None:
+            found = client.query(text, parameters, settings=settings, column_oriented=True).result_set
+            return read(found) if found else None
+
+        return await self._run(ask)
 
     async def _rows(self, statement: Statement | None) -> Sequence[Any]:
         if statement is None:
@@ -154,13 +161,14 @@ class ClickHouseUsage:
             raise self._limits.refusal(error) from error
 
 
-def _by_metric(question: UsageQuestion, metrics: Sequence[str], *columns: Sequence[Any]) -> dict[str, Usage]:
+def _by_metric(question: UsageQuestion, found: Sequence[Sequence[Any]]) -> dict[str, Usage]:
     """An answer for each billable metric; the rows of one are together."""
-    found, end = {}, 0
+    metrics, *columns = found
+    usages, end = {}, 0
     for metric, rows in groupby(metrics):
         start, end = end, end + len(list(rows))
-        found[metric] = _usage(question, [column[start:end] for column in columns])
-    return found
+        usages[metric] = _usage(question, [column[start:end] for column in columns])
+    return usages
 
 
 def _usage(question: UsageQuestion, found: Sequence[Sequence[Any]]) -> Usage:
