@@ -41,9 +41,14 @@ class Unit:
         return pid if [part.decode() for part in command[1:]] == list(self.command[1:]) else None
 
     def launch(self) -> int:
-        """Start it, in a session of its own, unless it runs already; its pid."""
+        """Start it, in a session of its own, unless it runs already; its pid. Raises NotStarted.
+
+        Whoever else listens on its port would be taken for it.
+        """
         if (running := self.pid) is not None:
             return running
+        if self.listens():
+            raise NotStarted(f"{self.name} did not start: another process listens on its port {self.port}")
         self.folder.mkdir(parents=True, exist_ok=True)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(

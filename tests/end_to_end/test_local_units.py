@@ -15,7 +15,7 @@ import pytest
 from deploy.local.control import Installation
 from deploy.local.kafka import KafkaNotStarted, fetch_jars, start_cluster
 from deploy.local.machine import end, free_ports, halt, listens, state_of
-from deploy.local.units import Unit
+from deploy.local.units import NotStarted, Unit
 from tests.running import free_port
 
 
@@ -38,6 +38,15 @@ def test_a_port_that_was_chosen_is_given_to_no_connection_meanwhile() -> None:
     chosen = [free_port() for _ in range(50)] + free_ports(50)
     assert len(set(chosen)) == len(chosen)
     assert not [port for port in chosen if first <= port <= last]
+
+
+def test_who_listens_on_its_port_is_not_taken_for_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        unit = Unit(name="late", command=["/bin/sleep", "60"], environment={}, port=port, folder=tmp_path)
+        with pytest.raises(NotStarted, match=f"another process listens on its port {port}"):
+            unit.launch()
+        assert unit.pid is None
 
 
 def test_another_process_with_its_number_is_left_alone() -> None:
