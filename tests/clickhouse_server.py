@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.running import free_port
+
 ROOT: Final = Path(__file__).parents[1]
 _PATIENCE: Final = 30
 
@@ -19,7 +21,7 @@ class ClickHouseServer:
     def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
         self._options = options
-        self._port = "0"
+        self._port = str(free_port())
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -40,7 +42,6 @@ class ClickHouseServer:
             self._process.kill()
             raise RuntimeError(f"the ClickHouse stand-in did not start: {self._process.communicate()}")
         self.url = line.split()[-1]
-        self._port = self.url.rpartition(":")[2]
 
     def kill(self) -> None:
         """End it at once, as a power cut of the process."""

@@ -18,6 +18,7 @@ from meterhouse.adapters.receivers.urls import UrlRules
 from meterhouse.domain.instant import HOUR, SECOND, parse
 from meterhouse.domain.webhook import Answer, Answered, Unanswered
 from tests.fakes_query import NOW
+from tests.running import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -165,9 +166,8 @@ async def test_a_receiver_that_says_it_slowly_is_given_up_too() -> None:
 
 
 async def test_who_does_not_listen_gives_no_answer() -> None:
-    async with serving(Canned()) as url:
-        pass
-    assert await carried(url) == Unanswered("the host does not accept connections")
+    refused = await carried(f"http://127.0.0.1:{free_port()}/")
+    assert refused == Unanswered("the host does not accept connections")
     assert await carried("http://nowhere.invalid/") == Unanswered("the name cannot be resolved")
 
 
