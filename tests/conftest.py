@@ -30,12 +30,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need the installation of many processes come last: it keeps running once it was started.
-
-    Of these the clients' are the shortest, and the very last, so that no worker is left alone for minutes.
-    """
+    """Files that need the installation of many processes come last: it keeps running once it was started."""
     late = {item.path for item in items if _needs_installation(item)}
-    items.sort(key=lambda item: item.path in late and (2 if "clients" in item.path.parts else 1))
+    items.sort(key=lambda item: item.path in late)
 
 
 def _needs_installation(item: pytest.Item) -> bool:

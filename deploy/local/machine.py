@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import functools
+import fcntl
 import itertools
 import os
-import random
 import select
 import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 
 # Nobody on the loopback speaks TLS, and to read the certificates that a client would trust takes it 50 ms.
@@ -26,20 +27,22 @@ _FIRST_PORT: Final = 10_000  # of those below, many are known as the ports of so
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on just now; a process is never given one twice.
+    """Ports of the loopback, one at least, that nobody listens on just now.
 
-    A server keeps its port while it is away for a restart. So they are none of those that Linux gives to
-    connections by itself, of which any client may get one at any moment.
+    It may take long until a server listens on its port, and it keeps it while it is away for a restart. So
+    they are none of those that Linux gives to connections by itself, and none that this user was told of
+    before, by whichever process, until all others were.
     """
-    return list(itertools.islice(_free_ports(), count))
-
-
-@functools.cache
-def _free_ports() -> Iterator[int]:
     first, last = map(int, _GIVEN_TO_CONNECTIONS.read_text().split())
     ports = [port for port in range(_FIRST_PORT, 2**16) if not first <= port <= last]
-    random.SystemRandom().shuffle(ports)  # other processes choose as well
-    return filter(_is_free, ports)
+    with Path(gettempdir(), f"meterhouse-ports-{os.getuid()}").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        told = bisect(ports, int(file.read() or 0))
+        chosen = list(itertools.islice(filter(_is_free, ports[told:] + ports[:told]), count))
+        file.truncate(0)
+        file.write(str(chosen[-1]))
+    return chosen
 
 
 def _is_free(port: int) -> bool:

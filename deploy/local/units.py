@@ -14,6 +14,7 @@ from typing import Final
 from deploy.local.machine import end, listens, state_of
 
 _STOP_SECONDS: Final = 15.0
+_LEAVE_SECONDS: Final = 5.0
 
 
 class NotStarted(Exception):
@@ -43,12 +44,17 @@ class Unit:
     def launch(self) -> int:
         """Start it, in a session of its own, unless it runs already; its pid. Raises NotStarted.
 
-        Whoever else listens on its port would be taken for it.
+        Whoever else listens on its port would be taken for it; one that was killed may do so for a moment.
         """
         if (running := self.pid) is not None:
             return running
-        if self.listens():
-            raise NotStarted(f"{self.name} did not start: another process listens on its port {self.port}")
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while self.listens():
+            if time.monotonic() > deadline:
+                raise NotStarted(
+                    f"{self.name} did not start: another process listens on its port {self.port}"
+                )
+            time.sleep(0.1)
         self.folder.mkdir(parents=True, exist_ok=True)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(
