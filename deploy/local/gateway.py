@@ -7,11 +7,11 @@ reached is passed over. For a local start only: in production that is a load bal
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import httpx
+import uvloop
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
@@ -96,7 +96,7 @@ def main() -> None:
     client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500))
     app = create_app(client, options.ingest.split(","), options.query.split(","))
     with listening("127.0.0.1", options.port) as listener:
-        asyncio.run(serve_until_stopped([Server(app, listener)], ready=lambda: None))
+        uvloop.run(serve_until_stopped([Server(app, listener)], ready=lambda: None))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ async def test_a_server_that_says_nothing_is_unavailable_in_time(
                 started_at = time.monotonic()
                 answers = await asyncio.gather(catalog.newest(), catalog.newest(), return_exceptions=True)
                 assert [type(answer) for answer in answers] == [CatalogUnavailable] * 2
-                assert time.monotonic() - started_at < 10
+                assert time.monotonic() - started_at < 4
         assert await catalog.newest() == 0
 
 
@@ -154,7 +154,7 @@ async def test_waiting_for_a_lock_ends_in_time(postgres_url: str) -> None:
             started_at = time.monotonic()
             with pytest.raises(CatalogUnavailable, match="statement timeout"):
                 await ledger.claim(0)
-            assert time.monotonic() - started_at < 10
+            assert time.monotonic() - started_at < 2
         assert await ledger.claim(0) == replace(claimed, epoch=2)
 
 

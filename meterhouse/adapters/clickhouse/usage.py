@@ -107,13 +107,15 @@ class ClickHouseUsage:
         return await self._read(usages_statement(questions), partial(_by_metric, questions[0])) or {}
 
     async def texts(self, question: TextsQuestion) -> Sequence[TextCount]:
-        rows = await self._rows(texts_statement(question))
-        return [TextCount(text, events) for text, events in rows]
+        def counts(found: Sequence[Sequence[Any]]) -> list[TextCount]:
+            return list(map(TextCount, *found))
+
+        return await self._read(texts_statement(question), counts) or []
 
     async def dimensions(self, definition: Definition, period: Window) -> Sequence[DimensionCount]:
         names = definition.dimension_names
-        rows = await self._rows(dimensions_statement(definition, period))
-        figures = rows[0] if rows else (0,) * (2 * len(names))
+        found = await self._read(dimensions_statement(definition, period), list)
+        figures = [one for (one,) in found] if found else [0] * (2 * len(names))
         return [
             DimensionCount(name, *pair)
             for name, pair in zip(names, zip(figures[::2], figures[1::2], strict=True), strict=True)
@@ -147,12 +149,6 @@ class ClickHouseUsage:
             return read(found) if found else None
 
         return await self._run(ask)
-
-    async def _rows(self, statement: Statement | None) -> Sequence[Any]:
-        if statement is None:
-            return []
-        text, parameters, settings = statement.text, statement.parameters, self._limits.settings()
-        return await self._run(lambda client: client.query(text, parameters, settings=settings).result_rows)
 
     async def _run(self, work: Callable[[Client], R]) -> R:
         try:
